@@ -1,0 +1,9 @@
+//! Ticketwire: a wire service for Jira. Webhooks come in, become events on a durable road, and reach every sink once and in order.
+//!
+//! Rooms are layers: each imports only rooms below it, never a sister; `tests/tidy.rs` keeps it so. See ARCHITECTURE.md.
+
+pub mod backoff;
+pub mod clock;
+pub mod setting;
+pub mod shutdown;
+pub mod telemetry;

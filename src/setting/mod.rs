@@ -1,0 +1,15 @@
+//! The vocabulary of settings: secrets that cannot be printed, sizes, spans of time, names and base URLs.
+//!
+//! Each type is checked where it is made, so that whoever holds one need not check again.
+
+mod base_url;
+mod name;
+mod secret;
+mod size;
+mod span;
+
+pub use base_url::BaseUrl;
+pub use name::{ConnectionName, NameError, SinkName};
+pub use secret::{Secret, SecretSource};
+pub use size::ByteSize;
+pub use span::Span;

@@ -1,0 +1,17 @@
+//! What we say about ourselves: metrics for Prometheus and logs for people and machines.
+//!
+//! Every metric is declared in `metrics`, the only place that knows names, labels and buckets; rooms call typed functions.
+
+mod docs;
+mod logs;
+mod metrics;
+mod process;
+mod record;
+
+pub use docs::markdown;
+pub use logs::{LogError, install as install_logs, level};
+pub use metrics::{Exporter, InstallError, install};
+pub use record::{
+    Entrance, dead_letters, delivery, delivery_attempts, delivery_delay, delivery_duration, duplicate, parked_deliveries, queue_events,
+    queue_oldest, withheld,
+};
