@@ -4,6 +4,7 @@
 
 pub mod backoff;
 pub mod clock;
+pub mod event;
 pub mod setting;
 pub mod shutdown;
 pub mod telemetry;

@@ -1,0 +1,71 @@
+//! CloudEvents 1.0: an event as one JSON object, the form of the file, stdout and http sinks.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{Data, Envelope, Event, EventId, Origin, PartitionKey, Restricted};
+use crate::clock::Timestamp;
+use crate::setting::ConnectionName;
+
+pub const TYPE_PREFIX: &str = "dev.ticketwire.";
+pub const TYPE_SUFFIX: &str = ".v1";
+
+#[derive(Serialize)]
+struct Structured<'a> {
+    specversion: &'static str,
+    id: &'a EventId,
+    source: &'a str,
+    #[serde(rename = "type")]
+    kind: String,
+    subject: &'a str,
+    time: Timestamp,
+    datacontenttype: &'static str,
+    dataschema: &'static str,
+    partitionkey: &'a PartitionKey,
+    twconnection: &'a ConnectionName,
+    tworigin: Origin,
+    twrestricted: Restricted,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
+    data: WithRaw<'a>,
+}
+
+#[derive(Serialize)]
+struct WithRaw<'a> {
+    #[serde(flatten)]
+    data: &'a Data,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw_base64: Option<String>,
+}
+
+/// The structured form on one line, without a line feed. `event` is the envelope's own, or that event enriched.
+pub fn structured(envelope: &Envelope, event: &Event, include_raw: bool) -> Vec<u8> {
+    let (mut raw, mut raw_base64) = (None, None);
+    if include_raw && !envelope.raw.is_empty() {
+        // A body may hold line feeds; one event is one line.
+        raw = std::str::from_utf8(&envelope.raw).ok().filter(|text| !text.contains('\n')).and_then(|text| serde_json::from_str(text).ok());
+        if raw.is_none() {
+            use base64::Engine;
+            raw_base64 = Some(base64::engine::general_purpose::STANDARD.encode(&envelope.raw));
+        }
+    }
+    let line = Structured {
+        specversion: "1.0",
+        id: &event.id,
+        source: event.source.as_str(),
+        kind: format!("{TYPE_PREFIX}{}{TYPE_SUFFIX}", event.data.kind),
+        subject: &event.subject,
+        time: event.data.occurred_at,
+        datacontenttype: "application/json",
+        dataschema: "urn:ticketwire:event:v1",
+        partitionkey: &event.partition_key,
+        twconnection: &event.connection,
+        tworigin: event.data.origin,
+        twrestricted: event.restricted(),
+        traceparent: envelope.traceparent.as_deref(),
+        data: WithRaw { data: &event.data, raw, raw_base64 },
+    };
+    serde_json::to_vec(&line).expect("an event is written as JSON")
+}
