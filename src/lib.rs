@@ -8,4 +8,5 @@ pub mod event;
 pub mod queue;
 pub mod setting;
 pub mod shutdown;
+pub mod store;
 pub mod telemetry;

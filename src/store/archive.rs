@@ -1,0 +1,178 @@
+//! The archive: every envelope once, compressed, for `trace` and for deliveries that wait.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sqlx::{FromRow, QueryBuilder};
+
+use super::db::{Connection, Values};
+use super::rows::{ArchiveRow, Archived};
+use super::{Store, StoreError, set};
+use crate::clock::Timestamp;
+use crate::event::{Entity, Envelope, Event, EventId, Keyed, LaneId, Position};
+
+/// Bodies beyond this are packed on another thread, which takes them longer than half a millisecond.
+const PACKED_HERE_MAX: usize = 256 * 1024;
+
+/// A row as it is stored. Packing happens in the caller's task: the writer has better to do.
+pub(super) struct Packed {
+    pub(super) event_id: EventId,
+    connection: String,
+    partition_key: String,
+    issue_id: Option<String>,
+    issue_key: Option<String>,
+    project_key: Option<String>,
+    kind: &'static str,
+    received_at: i64,
+    lane: i64,
+    position: i64,
+    envelope: Vec<u8>,
+}
+
+pub(super) async fn pack(rows: Vec<ArchiveRow>) -> Result<Vec<Packed>, StoreError> {
+    let bytes: usize = rows.iter().map(|row| row.envelope.raw.len()).sum();
+    if bytes <= PACKED_HERE_MAX {
+        return Ok(rows.iter().map(packed).collect());
+    }
+    let task = tokio::task::spawn_blocking(move || rows.iter().map(packed).collect());
+    task.await.map_err(|err| StoreError::Unavailable(format!("an envelope could not be packed: {err}")))
+}
+
+fn packed(row: &ArchiveRow) -> Packed {
+    let event = &row.envelope.event;
+    let (issue_id, issue_key) = issue(event);
+    Packed {
+        event_id: event.id.clone(),
+        connection: event.connection.to_string(),
+        partition_key: event.partition_key.to_string(),
+        issue_id,
+        issue_key,
+        project_key: event.data.project.as_ref().and_then(|project| project.key.clone()),
+        kind: event.kind().as_str(),
+        received_at: event.data.received_at.ms(),
+        lane: row.lane.0.into(),
+        position: number(row.position),
+        envelope: lz4_flex::compress_prepend_size(&row.envelope.encode()),
+    }
+}
+
+/// Which issue the event is traced by. A link belongs to its source, as its partition key does.
+fn issue(event: &Event) -> (Option<String>, Option<String>) {
+    let named = |id: &str, key: &Option<String>| (Some(id.to_owned()), key.clone());
+    match (&event.data.issue, &event.data.entity) {
+        (Some(issue), _) => named(&issue.id, &issue.key),
+        (None, Some(Entity::Link(link))) => {
+            let Keyed { id, key } = &link.source;
+            named(id, key)
+        }
+        (None, _) => (None, None),
+    }
+}
+
+/// A position as a column: dense from 1, so it never comes near the end of the range.
+pub(super) fn number(position: Position) -> i64 {
+    i64::try_from(position.0).unwrap_or(i64::MAX)
+}
+
+pub(super) async fn keep(connection: &mut Connection, rows: &[&Packed]) -> Result<(), StoreError> {
+    const HEAD: &str = "INSERT INTO archive \
+        (event_id, connection, partition_key, issue_id, issue_key, project_key, kind, received_at, lane, position, envelope) ";
+    set::insert(connection, HEAD, rows, bind, " ON CONFLICT (event_id) DO NOTHING").await
+}
+
+fn bind(mut values: Values<'_>, row: &&Packed) {
+    values.push_bind(row.event_id.as_str());
+    values.push_bind(row.connection.as_str());
+    values.push_bind(row.partition_key.as_str());
+    values.push_bind(row.issue_id.as_deref());
+    values.push_bind(row.issue_key.as_deref());
+    values.push_bind(row.project_key.as_deref());
+    values.push_bind(row.kind);
+    values.push_bind(row.received_at);
+    values.push_bind(row.lane);
+    values.push_bind(row.position);
+    values.push_bind(row.envelope.as_slice());
+}
+
+/// The first of these events that the archive does not hold.
+pub(super) async fn missing<'a>(connection: &mut Connection, events: &[&'a str]) -> Result<Option<&'a str>, StoreError> {
+    for events in set::lists(events) {
+        let mut query = QueryBuilder::new("SELECT event_id FROM archive WHERE event_id IN ");
+        set::push_list(&mut query, events);
+        let held: Vec<String> = query.build_query_scalar().fetch_all(&mut *connection).await?;
+        if let Some(missing) = events.iter().find(|event| !held.iter().any(|held| held == *event)) {
+            return Ok(Some(missing));
+        }
+    }
+    Ok(None)
+}
+
+/// One step: what no parked delivery needs. Returns how many rows went.
+pub(super) async fn expire(connection: &mut Connection, before: Timestamp, limit: i64) -> Result<u64, StoreError> {
+    let sql = "DELETE FROM archive WHERE number IN (SELECT number FROM archive WHERE received_at < $1 \
+        AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.event_id = archive.event_id) ORDER BY received_at LIMIT $2)";
+    Ok(sqlx::query(sql).bind(before.ms()).bind(limit).execute(connection).await?.rows_affected())
+}
+
+/// An envelope as it came out of the archive.
+pub(super) fn unpack(event: &str, envelope: &[u8]) -> Result<Arc<Envelope>, StoreError> {
+    let unreadable = |why: String| StoreError::Unusable(format!("the archived envelope of `{event}` cannot be read: {why}"));
+    let bytes = lz4_flex::decompress_size_prepended(envelope).map_err(|err| unreadable(err.to_string()))?;
+    Envelope::decode(&Bytes::from(bytes)).map(Arc::new).map_err(|err| unreadable(err.to_string()))
+}
+
+pub(super) fn lane(lane: i64) -> LaneId {
+    LaneId(u16::try_from(lane).unwrap_or(u16::MAX))
+}
+
+pub(super) fn position(position: i64) -> Position {
+    Position(u64::try_from(position).unwrap_or(0))
+}
+
+#[derive(FromRow)]
+struct Stored {
+    event_id: String,
+    lane: i64,
+    position: i64,
+    envelope: Vec<u8>,
+}
+
+impl TryFrom<Stored> for Archived {
+    type Error = StoreError;
+
+    fn try_from(row: Stored) -> Result<Self, StoreError> {
+        Ok(Self { envelope: unpack(&row.event_id, &row.envelope)?, lane: lane(row.lane), position: position(row.position) })
+    }
+}
+
+impl Store {
+    pub async fn archived(&self, event: &EventId) -> Result<Option<Archived>, StoreError> {
+        let sql = "SELECT event_id, lane, position, envelope FROM archive WHERE event_id = $1";
+        let row: Option<Stored> = sqlx::query_as(sql).bind(event.as_str()).fetch_optional(self.readers()).await?;
+        row.map(Archived::try_from).transpose()
+    }
+
+    /// Everything about the issues that ever had this key, oldest first: an old key follows the move.
+    pub async fn archived_by_key(&self, key: &str) -> Result<Vec<Archived>, StoreError> {
+        // A join: SQLite would read the whole archive for an `IN` over a union.
+        let sql = "SELECT archive.event_id, archive.lane, archive.position, archive.envelope FROM \
+            (SELECT connection, issue_id FROM archive WHERE issue_key = $1 UNION SELECT connection, id FROM tickets WHERE key = $1) \
+            AS known JOIN archive ON archive.connection = known.connection AND archive.issue_id = known.issue_id \
+            ORDER BY archive.received_at, archive.lane, archive.position, archive.number";
+        let rows: Vec<Stored> = sqlx::query_as(sql).bind(key).fetch_all(self.readers()).await?;
+        rows.into_iter().map(Archived::try_from).collect()
+    }
+
+    /// The newest events, newest first.
+    pub async fn archived_latest(&self, limit: usize) -> Result<Vec<Archived>, StoreError> {
+        let sql = "SELECT event_id, lane, position, envelope FROM archive ORDER BY received_at DESC, number DESC LIMIT $1";
+        let rows: Vec<Stored> = sqlx::query_as(sql).bind(super::limit(limit)).fetch_all(self.readers()).await?;
+        rows.into_iter().map(Archived::try_from).collect()
+    }
+
+    /// How many different events the archive holds.
+    pub async fn archived_count(&self) -> Result<u64, StoreError> {
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM archive").fetch_one(self.readers()).await?;
+        Ok(count.unsigned_abs())
+    }
+}

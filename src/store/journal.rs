@@ -1,0 +1,145 @@
+//! The journal: what was begun and what ended, so that a second arrival changes nothing.
+
+use sqlx::{FromRow, QueryBuilder};
+
+use super::db::{Connection, Values};
+use super::rows::{DeliveryKey, Ended, JournalRow, Progress};
+use super::{Store, StoreError, set};
+use crate::clock::Timestamp;
+use crate::event::EventId;
+use crate::setting::SinkName;
+
+const COLUMNS: &str = "SELECT event_id, sink, target, generation, rule, progress, reason, at, attempts, unclean_runs FROM journal WHERE ";
+
+impl Progress {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Tried => "tried",
+            Self::Ended(Ended::Delivered) => "delivered",
+            Self::Ended(Ended::Withheld) => "withheld",
+            Self::Ended(Ended::Dead) => "dead",
+        }
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let all = [Self::Started, Self::Tried, Self::Ended(Ended::Delivered), Self::Ended(Ended::Withheld), Self::Ended(Ended::Dead)];
+        all.into_iter().find(|progress| progress.as_str() == text)
+    }
+}
+
+/// Rows of one key: the last one stands.
+pub(super) async fn record(connection: &mut Connection, rows: impl Iterator<Item = &JournalRow>) -> Result<(), StoreError> {
+    const HEAD: &str = "INSERT INTO journal (event_id, sink, target, generation, rule, progress, reason, at, attempts, unclean_runs) ";
+    const TAIL: &str = " ON CONFLICT (event_id, sink, target, generation) DO UPDATE SET rule = excluded.rule, \
+        progress = excluded.progress, reason = excluded.reason, at = excluded.at, attempts = excluded.attempts, \
+        unclean_runs = excluded.unclean_runs";
+    set::insert(connection, HEAD, &set::fold(rows, |row| &row.key, |_, _| true), bind, TAIL).await
+}
+
+fn bind(mut values: Values<'_>, row: &&JournalRow) {
+    values.push_bind(row.key.event_id.as_str());
+    values.push_bind(row.key.sink.as_str());
+    values.push_bind(&*row.key.target);
+    values.push_bind(i64::from(row.key.generation));
+    values.push_bind(row.rule.as_deref());
+    values.push_bind(row.progress.as_str());
+    values.push_bind(row.reason.as_deref());
+    values.push_bind(row.at.ms());
+    values.push_bind(i64::from(row.attempts));
+    values.push_bind(i64::from(row.unclean_runs));
+}
+
+/// One step: what has ended long ago and is not a dead letter that somebody may still look at. Returns how many rows went.
+pub(super) async fn expire(connection: &mut Connection, before: Timestamp, limit: i64) -> Result<u64, StoreError> {
+    let sql = "DELETE FROM journal WHERE (event_id, sink, target, generation) IN (SELECT event_id, sink, target, generation FROM journal \
+        WHERE at < $1 AND progress <> 'started' AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.event_id = journal.event_id \
+        AND parked.sink = journal.sink AND parked.target = journal.target AND parked.generation = journal.generation) \
+        ORDER BY at LIMIT $2)";
+    Ok(sqlx::query(sql).bind(before.ms()).bind(limit).execute(connection).await?.rows_affected())
+}
+
+#[derive(FromRow)]
+struct Stored {
+    event_id: String,
+    sink: String,
+    target: String,
+    generation: i64,
+    rule: Option<String>,
+    progress: String,
+    reason: Option<String>,
+    at: i64,
+    attempts: i64,
+    unclean_runs: i64,
+}
+
+impl TryFrom<Stored> for JournalRow {
+    type Error = StoreError;
+
+    fn try_from(row: Stored) -> Result<Self, StoreError> {
+        let progress = Progress::read(&row.progress).ok_or_else(|| {
+            StoreError::Unusable(format!("the journal says `{}` of `{}`, which is no progress", row.progress, row.event_id))
+        })?;
+        Ok(Self {
+            key: DeliveryKey {
+                sink: super::sink(&row.sink)?,
+                event_id: EventId::known(&row.event_id),
+                target: row.target.into(),
+                generation: super::count(row.generation),
+            },
+            rule: row.rule.map(Into::into),
+            progress,
+            reason: row.reason,
+            at: Timestamp::from_ms(row.at),
+            attempts: super::count(row.attempts),
+            unclean_runs: super::count(row.unclean_runs),
+        })
+    }
+}
+
+impl Store {
+    /// All journal rows of these events in one sink.
+    pub async fn journal(&self, sink: &SinkName, events: &[&EventId]) -> Result<Vec<JournalRow>, StoreError> {
+        let ids: Vec<&str> = events.iter().map(|event| event.as_str()).collect();
+        self.journal_rows(&ids, Some(sink)).await
+    }
+
+    /// All journal rows of these events in all sinks.
+    pub async fn journal_of_events(&self, events: &[EventId]) -> Result<Vec<JournalRow>, StoreError> {
+        let ids: Vec<&str> = events.iter().map(EventId::as_str).collect();
+        self.journal_rows(&ids, None).await
+    }
+
+    async fn journal_rows(&self, ids: &[&str], sink: Option<&SinkName>) -> Result<Vec<JournalRow>, StoreError> {
+        let mut found = Vec::new();
+        for ids in set::lists(ids) {
+            let mut query = QueryBuilder::new(COLUMNS);
+            query.push("event_id IN ");
+            set::push_list(&mut query, ids);
+            if let Some(sink) = sink {
+                query.push(" AND sink = ").push_bind(sink.as_str());
+            }
+            query.push(" ORDER BY event_id, sink, target, generation");
+            let rows: Vec<Stored> = query.build_query_as().fetch_all(self.readers()).await?;
+            for row in rows {
+                found.push(row.try_into()?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// How many deliveries each sink has made.
+    pub async fn delivered_counts(&self) -> Result<Vec<(SinkName, u64)>, StoreError> {
+        let sql = "SELECT sink, COUNT(*) FROM journal WHERE progress = 'delivered' GROUP BY sink ORDER BY sink";
+        let rows: Vec<(String, i64)> = sqlx::query_as(sql).fetch_all(self.readers()).await?;
+        Ok(rows.into_iter().filter_map(|(sink, count)| Some((sink.parse().ok()?, u64::try_from(count).ok()?))).collect())
+    }
+
+    /// Rows that say `started` for a sink: what was under way when the process died.
+    pub async fn started(&self, sink: &SinkName) -> Result<Vec<JournalRow>, StoreError> {
+        let mut query = QueryBuilder::new(COLUMNS);
+        query.push("progress = 'started' AND sink = ").push_bind(sink.as_str()).push(" ORDER BY at, event_id, target, generation");
+        let rows: Vec<Stored> = query.build_query_as().fetch_all(self.readers()).await?;
+        rows.into_iter().map(JournalRow::try_from).collect()
+    }
+}

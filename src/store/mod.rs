@@ -1,0 +1,193 @@
+//! What we know: archive, journal, parked deliveries, control rows and tickets in one SQL database.
+//!
+//! One struct over SQLite, which only `db` names. One writer task commits whatever waits together (group commit):
+//! a caller's `Write` is whole or not at all, and its answer comes after the commit. What is read is what was committed.
+
+mod archive;
+mod control;
+mod db;
+mod dead;
+mod journal;
+mod parked;
+mod people;
+mod rows;
+mod set;
+mod ticket_effects;
+mod tickets;
+mod waiting;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use rows::{
+    ArchiveRow, Archived, ChangeRow, CommentRow, DeliveryKey, Ended, JournalRow, Parked, ParkedRow, ParkedState, Progress, ProjectRow,
+    TicketEffect, TicketRow, UserRow, Version, Waiting, WaitingKey, Write,
+};
+pub use tickets::TicketView;
+
+use crate::clock::Timestamp;
+use crate::setting::SinkName;
+use crate::shutdown::Tasks;
+
+use db::Db;
+use writer::{Command, Order, Prepared, Writer};
+
+/// Rows that one step of `expire` deletes: others write between two steps.
+const EXPIRED_AT_ONCE: i64 = 500;
+
+/// `[store]`
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// `sqlite:` is `<data_dir>/ticketwire.sqlite`, `sqlite:PATH` a file of one's choice.
+    pub url: String,
+    /// How long envelopes are kept for `trace`; one that a waiting delivery needs is kept longer.
+    pub archive_retention: crate::setting::Span,
+    /// How long it is remembered what was delivered: a repeat that comes later acts again.
+    pub journal_retention: crate::setting::Span,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { url: "sqlite:".into(), archive_retention: crate::setting::Span::days(30), journal_retention: crate::setting::Span::days(90) }
+    }
+}
+
+#[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
+pub enum StoreError {
+    /// A passing fault (busy, disk full): nothing was written; try again.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// Only a person can mend it.
+    #[error("the store cannot be used: {0}")]
+    Unusable(String),
+}
+
+/// A handle; clones share one writer and its readers.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    db: Db,
+    writer: mpsc::Sender<Command>,
+    orders: watch::Sender<u64>,
+    archive_retention: Duration,
+    journal_retention: Duration,
+}
+
+impl Store {
+    /// Opens and migrates. `tasks` runs the writer, which ends by `close`, or when the last handle is dropped, and not by the group's
+    /// token: what is finished while stopping still has to be written.
+    pub async fn open(settings: &Settings, data_dir: &Path, tasks: &Tasks) -> Result<Self, StoreError> {
+        let (db, connection) = Db::open(&settings.url, data_dir).await?;
+        let (sender, inbox) = mpsc::channel(writer::INBOX);
+        tasks.spawn("store writer", Writer { db: db.clone(), connection: Some(connection), inbox }.run());
+        let shared = Shared {
+            db,
+            writer: sender,
+            orders: watch::channel(0).0,
+            archive_retention: settings.archive_retention.0,
+            journal_retention: settings.journal_retention.0,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Committed when this returns. A caller that stops waiting does not know whether it was.
+    pub async fn write(&self, mut write: Write) -> Result<(), StoreError> {
+        if write.is_empty() {
+            return Ok(());
+        }
+        let archive = archive::pack(std::mem::take(&mut write.archive)).await?;
+        let write = Box::new(Prepared { archive, rest: write });
+        self.send(|answer| Command::Write(write, answer)).await
+    }
+
+    /// Whether a write would succeed now.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.order(Order::Check).await.map(drop)
+    }
+
+    /// Changes whenever a control row or a dead letter's state was changed through this process.
+    pub fn orders(&self) -> watch::Receiver<u64> {
+        self.shared.orders.subscribe()
+    }
+
+    /// Deletes what is older than its retention, in small steps. Returns how many rows went.
+    pub async fn expire(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let before = |retention: Duration| Timestamp::from_ms(now.ms() - i64::try_from(retention.as_millis()).unwrap_or(i64::MAX / 2));
+        let (archive, journal) = (before(self.shared.archive_retention), before(self.shared.journal_retention));
+        let mut count = self.expire_all(|| Order::ExpireArchive { before: archive, limit: EXPIRED_AT_ONCE }).await?;
+        count += self.expire_all(|| Order::ExpireJournal { before: journal, limit: EXPIRED_AT_ONCE }).await?;
+        Ok(count)
+    }
+
+    /// Commits what waits and closes. Later writes are told that the store is not available.
+    pub async fn close(&self, deadline: Duration) {
+        let closing = async {
+            let _ = self.send(Command::Close).await;
+            self.shared.db.readers.close().await;
+        };
+        if tokio::time::timeout(deadline, closing).await.is_err() {
+            tracing::warn!("the store did not close in time; what was answered is committed");
+        }
+    }
+
+    async fn expire_all(&self, step: impl Fn() -> Order) -> Result<u64, StoreError> {
+        let mut count = 0;
+        loop {
+            let gone = self.order(step()).await?;
+            count += gone;
+            if gone < EXPIRED_AT_ONCE.unsigned_abs() {
+                return Ok(count);
+            }
+        }
+    }
+
+    async fn order(&self, order: Order) -> Result<u64, StoreError> {
+        self.send(|answer| Command::Order(order, answer)).await
+    }
+
+    async fn order_and_wake(&self, order: Order) -> Result<u64, StoreError> {
+        let count = self.order(order).await?;
+        self.shared.orders.send_modify(|orders| *orders = orders.wrapping_add(1));
+        Ok(count)
+    }
+
+    async fn send<T>(&self, command: impl FnOnce(writer::Answer<T>) -> Command) -> Result<T, StoreError> {
+        let closed = || StoreError::Unavailable("it is closed".into());
+        let (answer, answered) = oneshot::channel();
+        self.shared.writer.send(command(answer)).await.map_err(|_| closed())?;
+        answered.await.map_err(|_| closed())?
+    }
+
+    fn readers(&self) -> &db::Pool {
+        &self.shared.db.readers
+    }
+}
+
+/// A sink's name as it was stored.
+fn sink(text: &str) -> Result<SinkName, StoreError> {
+    let archive = SinkName::archive();
+    if text == archive.as_str() {
+        return Ok(archive);
+    }
+    text.parse().map_err(|err| StoreError::Unusable(format!("a stored sink has no name: {err}")))
+}
+
+/// A small number as it was stored.
+fn count(number: i64) -> u32 {
+    u32::try_from(number).unwrap_or(if number < 0 { 0 } else { u32::MAX })
+}
+
+/// As a parameter of `LIMIT`.
+fn limit(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

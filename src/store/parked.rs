@@ -1,0 +1,178 @@
+//! Writing parked deliveries: the one waiting room. Reading them: `waiting` (what goes on) and `dead` (what does not).
+
+use std::sync::Arc;
+
+use rand::Rng;
+use sqlx::{FromRow, QueryBuilder};
+
+use super::archive;
+use super::db::{Connection, Values};
+use super::rows::{DeliveryKey, ParkedRow, ParkedState, Waiting};
+use super::{Store, StoreError, set};
+use crate::clock::Timestamp;
+use crate::event::{EventId, PartitionKey};
+
+pub(super) const COLUMNS: &str = "id, event_id, sink, target, generation, rule, lane, position, partition_key, state, \
+    not_before, attempts, first_at, last_at, reason";
+
+/// Without the letters that look like digits.
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+impl ParkedRow {
+    /// A new id: `d` and ten characters, 50 random bits. A row that met another's id would be refused, not lost.
+    pub fn new_id() -> String {
+        let mut random = rand::rng();
+        std::iter::once('d').chain((0..10).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())]))).collect()
+    }
+}
+
+impl ParkedState {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+/// A delivery that waits already keeps its place, unless it turned out elsewhere that it is dead. Their envelopes must be in the archive, or they would wait for ever.
+pub(super) async fn park(connection: &mut Connection, rows: impl Iterator<Item = &ParkedRow>) -> Result<(), StoreError> {
+    const HEAD: &str = "INSERT INTO parked (id, event_id, sink, target, generation, rule, lane, position, partition_key, state, \
+        not_before, attempts, first_at, last_at, reason) ";
+    const TAIL: &str = " ON CONFLICT (event_id, sink, target, generation) DO UPDATE SET state = excluded.state, \
+        attempts = excluded.attempts, last_at = excluded.last_at, reason = excluded.reason WHERE excluded.state = 'dead'";
+    let rows = set::fold(rows, |row| &row.key, |_, _| false);
+    let events: Vec<&str> = rows.iter().map(|row| row.key.event_id.as_str()).collect();
+    if let Some(event) = archive::missing(connection, &events).await? {
+        return Err(StoreError::Unusable(format!("a delivery of `{event}` cannot be parked: the archive does not hold that event")));
+    }
+    set::insert(connection, HEAD, &rows, bind, TAIL).await
+}
+
+fn bind(mut values: Values<'_>, row: &&ParkedRow) {
+    values.push_bind(row.id.as_str());
+    values.push_bind(row.key.event_id.as_str());
+    values.push_bind(row.key.sink.as_str());
+    values.push_bind(&*row.key.target);
+    values.push_bind(i64::from(row.key.generation));
+    values.push_bind(row.rule.as_deref());
+    values.push_bind(i64::from(row.lane.0));
+    values.push_bind(archive::number(row.position));
+    values.push_bind(row.partition_key.as_str());
+    values.push_bind(row.state.as_str());
+    values.push_bind(row.not_before.ms());
+    values.push_bind(i64::from(row.attempts));
+    values.push_bind(row.first_at.ms());
+    values.push_bind(row.last_at.ms());
+    values.push_bind(row.reason.as_str());
+}
+
+pub(super) async fn unpark(connection: &mut Connection, ids: &[&str]) -> Result<(), StoreError> {
+    let bind: fn(Values<'_>, &&str) = |mut values, id| {
+        values.push_bind(*id);
+    };
+    set::insert(connection, "DELETE FROM parked WHERE id IN (", ids, bind, ")").await
+}
+
+/// Another try failed. A row that went meanwhile stays away.
+pub(super) async fn tried(connection: &mut Connection, rows: impl Iterator<Item = &ParkedRow>) -> Result<(), StoreError> {
+    const HEAD: &str = "WITH tried (id, state, not_before, attempts, last_at, reason) AS (";
+    const TAIL: &str = ") UPDATE parked SET state = tried.state, not_before = tried.not_before, attempts = tried.attempts, \
+        last_at = tried.last_at, reason = tried.reason FROM tried WHERE parked.id = tried.id";
+    let bind: fn(Values<'_>, &&ParkedRow) = |mut values, row| {
+        values.push_bind(row.id.as_str());
+        values.push_bind(row.state.as_str());
+        values.push_bind(row.not_before.ms());
+        values.push_bind(i64::from(row.attempts));
+        values.push_bind(row.last_at.ms());
+        values.push_bind(row.reason.as_str());
+    };
+    set::insert(connection, HEAD, &set::fold(rows, |row| row.id.as_str(), |_, _| true), bind, TAIL).await
+}
+
+/// Sets the time of all waiting rows concerned, earlier or later; of a target only later, because what waits longer there has a reason of
+/// its own. Rare, so one statement each.
+pub(super) async fn postpone(connection: &mut Connection, waiting: &Waiting, until: Timestamp) -> Result<(), StoreError> {
+    let (sink, target, key) = match waiting {
+        Waiting::Sink(sink) => (sink, None, None),
+        Waiting::Target(sink, target) => (sink, Some(target), None),
+        Waiting::Key(sink, target, key) => (sink, Some(target), Some(key)),
+    };
+    let mut query = QueryBuilder::new("UPDATE parked SET not_before = ");
+    query.push_bind(until.ms()).push(" WHERE state = 'waiting' AND sink = ").push_bind(sink.as_str());
+    if let Some(target) = target {
+        query.push(" AND target = ").push_bind(&**target);
+    }
+    if let Some(key) = key {
+        query.push(" AND partition_key = ").push_bind(key.as_str());
+    } else if target.is_some() {
+        query.push(" AND not_before < ").push_bind(until.ms());
+    }
+    query.build().execute(connection).await?;
+    Ok(())
+}
+
+#[derive(FromRow)]
+pub(super) struct Stored {
+    id: String,
+    pub(super) event_id: String,
+    sink: String,
+    target: String,
+    generation: i64,
+    rule: Option<String>,
+    lane: i64,
+    position: i64,
+    partition_key: String,
+    state: String,
+    not_before: i64,
+    attempts: i64,
+    first_at: i64,
+    last_at: i64,
+    reason: String,
+}
+
+impl TryFrom<Stored> for ParkedRow {
+    type Error = StoreError;
+
+    fn try_from(row: Stored) -> Result<Self, StoreError> {
+        let target: Arc<str> = row.target.into();
+        Ok(Self {
+            id: row.id,
+            key: DeliveryKey {
+                sink: super::sink(&row.sink)?,
+                event_id: EventId::known(&row.event_id),
+                target,
+                generation: super::count(row.generation),
+            },
+            rule: row.rule.map(Into::into),
+            lane: archive::lane(row.lane),
+            position: archive::position(row.position),
+            partition_key: PartitionKey::known(&row.partition_key),
+            // The table admits no third word.
+            state: if row.state == "dead" { ParkedState::Dead } else { ParkedState::Waiting },
+            not_before: Timestamp::from_ms(row.not_before),
+            attempts: super::count(row.attempts),
+            first_at: Timestamp::from_ms(row.first_at),
+            last_at: Timestamp::from_ms(row.last_at),
+            reason: row.reason,
+        })
+    }
+}
+
+impl Store {
+    /// Parked rows (waiting and dead) of these events in all sinks.
+    pub async fn parked_of_events(&self, events: &[EventId]) -> Result<Vec<ParkedRow>, StoreError> {
+        let ids: Vec<&str> = events.iter().map(EventId::as_str).collect();
+        let mut found = Vec::new();
+        for ids in set::lists(&ids) {
+            let mut query = QueryBuilder::new(format!("SELECT {COLUMNS} FROM parked WHERE event_id IN "));
+            set::push_list(&mut query, ids);
+            query.push(" ORDER BY event_id, sink, target, generation");
+            let rows: Vec<Stored> = query.build_query_as().fetch_all(self.readers()).await?;
+            for row in rows {
+                found.push(row.try_into()?);
+            }
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,192 @@
+//! The ticket store: what Jira's issues are now. It never goes back in time, in whatever order events come.
+//!
+//! A row shows the newest snapshot and the newest deletion that were seen; the two do not depend on each other, so their order does
+//! not matter. A tombstone is lifted only by a REST answer that came after it and is newer: a deletion that comes after the answer is
+//! believed whatever its time says, because it is told by Jira's clock and the answer by ours.
+
+use super::db::{Connection, Values};
+use super::rows::{ChangeRow, CommentRow, TicketEffect, TicketRow};
+use super::ticket_effects::{Deletion, Round, rounds};
+use super::{Store, StoreError, people, set};
+use crate::setting::ConnectionName;
+
+pub(super) async fn apply(connection: &mut Connection, effects: impl Iterator<Item = &TicketEffect>) -> Result<(), StoreError> {
+    for round in rounds(effects) {
+        bury_tickets(connection, &round.deleted).await?;
+        snapshots(connection, &round).await?;
+        lift(connection, &round.seen_alive).await?;
+        bury_comments(connection, &round.comments_deleted).await?;
+        comments(connection, &round.comments).await?;
+        changes(connection, &round.changes).await?;
+        people::users(connection, &round.users).await?;
+        people::projects(connection, &round.projects).await?;
+    }
+    Ok(())
+}
+
+/// Also where the ticket was never seen. A deletion that was lifted does not come back by being told again.
+async fn bury_tickets(connection: &mut Connection, rows: &[Deletion<'_>]) -> Result<(), StoreError> {
+    const HEAD: &str = "INSERT INTO tickets (connection, id, key, project_key, deleted_at, removed_at) ";
+    const TAIL: &str = " ON CONFLICT (connection, id) DO UPDATE SET deleted_at = excluded.deleted_at, removed_at = excluded.removed_at, \
+        key = COALESCE(tickets.key, excluded.key), project_key = COALESCE(tickets.project_key, excluded.project_key) \
+        WHERE tickets.removed_at IS NULL OR excluded.removed_at > tickets.removed_at";
+    let bind: fn(Values<'_>, &Deletion<'_>) = |mut values, row| {
+        values.push_bind(row.connection.as_str());
+        values.push_bind(row.id);
+        values.push_bind(row.key);
+        values.push_bind(row.project_key);
+        values.push_bind(row.at.to_string());
+        values.push_bind(row.at.ms());
+    };
+    set::insert(connection, HEAD, rows, bind, TAIL).await
+}
+
+/// Labels go with the snapshots that were newer than their rows.
+async fn snapshots(connection: &mut Connection, round: &Round<'_>) -> Result<(), StoreError> {
+    const HEAD: &str = "INSERT INTO tickets (connection, id, key, project_key, type, summary, body, status, status_category, assignee, \
+        reporter, security_level, level_known, created_at, updated_at, version_updated, version_observed) ";
+    const TAIL: &str = " ON CONFLICT (connection, id) DO UPDATE SET key = excluded.key, project_key = excluded.project_key, \
+        type = excluded.type, summary = excluded.summary, body = excluded.body, status = excluded.status, \
+        status_category = excluded.status_category, assignee = excluded.assignee, reporter = excluded.reporter, \
+        security_level = excluded.security_level, level_known = excluded.level_known, created_at = excluded.created_at, updated_at = excluded.updated_at, \
+        version_updated = excluded.version_updated, version_observed = excluded.version_observed \
+        WHERE tickets.version_updated IS NULL OR (excluded.version_updated, excluded.version_observed) \
+        >= (tickets.version_updated, tickets.version_observed) RETURNING connection, id";
+    let taken: Vec<(String, String)> = set::insert_returning(connection, HEAD, &round.tickets, bind_ticket, TAIL).await?;
+    let pair: fn(Values<'_>, &(String, String)) = |mut values, row| {
+        values.push_bind(row.0.as_str());
+        values.push_bind(row.1.as_str());
+    };
+    // By way of a table expression: SQLite would read all labels for an `IN` over plain values.
+    let head = "WITH taken (connection, id) AS (";
+    let tail = ") DELETE FROM ticket_labels WHERE (connection, ticket_id) IN (SELECT connection, id FROM taken)";
+    set::insert(connection, head, &taken, pair, tail).await?;
+    let taken: std::collections::HashSet<(&str, &str)> = taken.iter().map(|(site, id)| (site.as_str(), id.as_str())).collect();
+    let newer = round.tickets.iter().filter(|row| taken.contains(&(row.connection.as_str(), row.id.as_str())));
+    let labels: Vec<[&str; 3]> = newer.flat_map(|row| row.labels.iter().map(|label| [row.connection.as_str(), &row.id, label])).collect();
+    let triple: fn(Values<'_>, &[&str; 3]) = |mut values, row| {
+        for value in row {
+            values.push_bind(*value);
+        }
+    };
+    let tail = " ON CONFLICT (connection, ticket_id, label) DO NOTHING";
+    set::insert(connection, "INSERT INTO ticket_labels (connection, ticket_id, label) ", &labels, triple, tail).await
+}
+
+fn bind_ticket(mut values: Values<'_>, row: &&TicketRow) {
+    values.push_bind(row.connection.as_str());
+    values.push_bind(row.id.as_str());
+    values.push_bind(row.key.as_deref());
+    values.push_bind(row.project_key.as_deref());
+    values.push_bind(row.kind.as_deref());
+    values.push_bind(row.summary.as_deref());
+    values.push_bind(row.body.as_deref());
+    values.push_bind(row.status.as_deref());
+    values.push_bind(row.status_category.as_deref());
+    values.push_bind(row.assignee.as_deref());
+    values.push_bind(row.reporter.as_deref());
+    values.push_bind(row.security_level.as_deref());
+    values.push_bind(i64::from(row.level_known));
+    values.push_bind(row.created_at.map(|at| at.to_string()));
+    values.push_bind(row.updated_at.map(|at| at.to_string()));
+    values.push_bind(row.version.updated.ms());
+    values.push_bind(row.version.observed.ms());
+}
+
+/// A REST answer shows that the issue exists, also where its fields are no news.
+async fn lift(connection: &mut Connection, rows: &[&TicketRow]) -> Result<(), StoreError> {
+    const HEAD: &str = "WITH seen (connection, id, observed) AS (";
+    const TAIL: &str = ") UPDATE tickets SET deleted_at = NULL FROM seen WHERE tickets.connection = seen.connection \
+        AND tickets.id = seen.id AND tickets.deleted_at IS NOT NULL AND seen.observed > tickets.removed_at";
+    let bind: fn(Values<'_>, &&TicketRow) = |mut values, row| {
+        values.push_bind(row.connection.as_str());
+        values.push_bind(row.id.as_str());
+        values.push_bind(row.version.observed.ms());
+    };
+    set::insert(connection, HEAD, rows, bind, TAIL).await
+}
+
+/// Comments are never restored in Jira, so nothing lifts their tombstones.
+async fn bury_comments(connection: &mut Connection, rows: &[Deletion<'_>]) -> Result<(), StoreError> {
+    const HEAD: &str = "INSERT INTO comments (connection, id, ticket_id, deleted_at) ";
+    const TAIL: &str = " ON CONFLICT (connection, id) DO UPDATE SET deleted_at = excluded.deleted_at \
+        WHERE comments.deleted_at IS NULL OR excluded.deleted_at > comments.deleted_at";
+    let bind: fn(Values<'_>, &Deletion<'_>) = |mut values, row| {
+        values.push_bind(row.connection.as_str());
+        values.push_bind(row.id);
+        values.push_bind(row.ticket_id);
+        values.push_bind(row.at.to_string());
+    };
+    set::insert(connection, HEAD, rows, bind, TAIL).await
+}
+
+async fn comments(connection: &mut Connection, rows: &[&CommentRow]) -> Result<(), StoreError> {
+    const HEAD: &str = "INSERT INTO comments (connection, id, ticket_id, author, body, created_at, updated_at, version) ";
+    const TAIL: &str = " ON CONFLICT (connection, id) DO UPDATE SET ticket_id = excluded.ticket_id, author = excluded.author, \
+        body = excluded.body, created_at = excluded.created_at, updated_at = excluded.updated_at, version = excluded.version \
+        WHERE comments.version IS NULL OR excluded.version >= comments.version";
+    let bind: fn(Values<'_>, &&CommentRow) = |mut values, row| {
+        values.push_bind(row.connection.as_str());
+        values.push_bind(row.id.as_str());
+        values.push_bind(row.ticket_id.as_str());
+        values.push_bind(row.author.as_deref());
+        values.push_bind(row.body.as_deref());
+        values.push_bind(row.created_at.map(|at| at.to_string()));
+        values.push_bind(row.updated_at.map(|at| at.to_string()));
+        values.push_bind(row.version().ms());
+    };
+    set::insert(connection, HEAD, rows, bind, TAIL).await
+}
+
+/// History is insert-only: Jira never changes what it wrote there.
+async fn changes(connection: &mut Connection, rows: &[&ChangeRow]) -> Result<(), StoreError> {
+    const HEAD: &str = "INSERT INTO changes (connection, id, ticket_id, field, from_id, from_value, to_id, to_value, author, at) ";
+    let bind: fn(Values<'_>, &&ChangeRow) = |mut values, row| {
+        values.push_bind(row.connection.as_str());
+        values.push_bind(row.id.as_str());
+        values.push_bind(row.ticket_id.as_str());
+        values.push_bind(row.field.as_str());
+        values.push_bind(row.from_id.as_deref());
+        values.push_bind(row.from_value.as_deref());
+        values.push_bind(row.to_id.as_deref());
+        values.push_bind(row.to_value.as_deref());
+        values.push_bind(row.author.as_deref());
+        values.push_bind(row.at.to_string());
+    };
+    set::insert(connection, HEAD, rows, bind, " ON CONFLICT (connection, id) DO NOTHING").await
+}
+
+impl Store {
+    /// The security level of a ticket's last row: outer none where there is no row that knows it.
+    pub async fn ticket_level(&self, connection: &ConnectionName, id: &str) -> Result<Option<Option<String>>, StoreError> {
+        let sql = "SELECT security_level FROM tickets WHERE connection = $1 AND id = $2 AND level_known = 1";
+        Ok(sqlx::query_scalar(sql).bind(connection.as_str()).bind(id).fetch_optional(self.readers()).await?)
+    }
+
+    /// Which of these issues the ticket store holds whole.
+    pub async fn tickets_held(&self, connection: &ConnectionName, ids: &[&str]) -> Result<Vec<String>, StoreError> {
+        let mut held: Vec<String> = Vec::new();
+        for ids in set::lists(ids) {
+            let mut query = sqlx::QueryBuilder::new("SELECT id FROM tickets WHERE version_updated IS NOT NULL AND connection = ");
+            query.push_bind(connection.as_str()).push(" AND id IN ");
+            set::push_list(&mut query, ids);
+            held.extend(query.push(" ORDER BY id").build_query_scalar::<String>().fetch_all(self.readers()).await?);
+        }
+        Ok(held)
+    }
+
+    /// What the ticket store shows of an issue.
+    pub async fn ticket(&self, connection: &ConnectionName, id: &str) -> Result<Option<TicketView>, StoreError> {
+        let sql = "SELECT key, status, summary, deleted_at IS NOT NULL AS is_deleted FROM tickets WHERE connection = $1 AND id = $2";
+        Ok(sqlx::query_as(sql).bind(connection.as_str()).bind(id).fetch_optional(self.readers()).await?)
+    }
+}
+
+/// A ticket in a line.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct TicketView {
+    pub key: Option<String>,
+    pub status: Option<String>,
+    pub summary: Option<String>,
+    pub is_deleted: bool,
+}
