@@ -5,6 +5,7 @@
 pub mod backoff;
 pub mod clock;
 pub mod event;
+pub mod jira;
 pub mod queue;
 pub mod setting;
 pub mod shutdown;

@@ -1,0 +1,70 @@
+//! Whether a comment is an internal note: a property of the comment, where the webhook does not say it.
+
+use std::time::Duration;
+
+use moka::future::Cache;
+use serde::Deserialize;
+use tokio::time::{Instant, timeout_at};
+
+use super::endpoint::Endpoint;
+use super::http::Request;
+use super::read::is_id;
+use super::site::Site;
+use super::{Asked, JiraError};
+
+const COMMENTS_REMEMBERED: u64 = 10_000;
+/// It can be changed later, though hardly anybody does.
+const REMEMBERED_FOR: Duration = Duration::from_secs(300);
+
+#[derive(Deserialize)]
+struct Property {
+    value: PropertyValue,
+}
+
+#[derive(Deserialize)]
+struct PropertyValue {
+    internal: bool,
+}
+
+/// An answer, and when it was asked for.
+pub(super) type Told = (Instant, bool);
+
+pub(super) fn memory() -> Cache<String, Told> {
+    Cache::builder().max_capacity(COMMENTS_REMEMBERED).time_to_live(REMEMBERED_FOR).build()
+}
+
+/// What was asked for before `after` does not serve: the note may have been made internal since.
+pub(super) async fn internal(site: &Site, issue_id: &str, comment_id: &str, after: Instant) -> Asked<bool> {
+    if !is_id(issue_id) || !is_id(comment_id) {
+        return Err(JiraError::Refused { status: 0, reason: "the id of an issue or comment is not a number".into() });
+    }
+    let deadline = Instant::now() + site.limits.call;
+    let key = format!("{issue_id}:{comment_id}");
+    if site.comments.get(&key).await.is_some_and(|(asked_at, _)| asked_at < after) {
+        site.comments.invalidate(&key).await;
+    }
+    let asked_at = Instant::now();
+    let asked = async { Ok::<_, JiraError>((asked_at, ask(site, issue_id, comment_id, asked_at + site.limits.read).await?)) };
+    let shared = site.comments.try_get_with(key, asked);
+    match timeout_at(deadline, shared).await {
+        Ok(answer) => answer.map(|(_, internal)| internal).map_err(|err| err.as_ref().clone()),
+        Err(_) => Err(JiraError::unavailable(format!("Jira of connection `{}` did not answer in time", site.connection()))),
+    }
+}
+
+async fn ask(site: &Site, issue_id: &str, comment_id: &str, deadline: Instant) -> Asked<bool> {
+    let comment = format!("/rest/api/2/issue/{issue_id}/comment/{comment_id}");
+    let property = format!("{comment}/properties/sd.public.comment");
+    let answer = site.http.call(Request::get(Endpoint::CommentProperty, &property), deadline).await?;
+    if answer.status.as_u16() != 404 {
+        return Ok(answer.parse::<Property>(site.connection())?.value.internal);
+    }
+    site.login_is_good(deadline).await?;
+    // No property means public only while the comment itself is there: of one that is gone nobody can tell what it was.
+    let answer = site.http.call(Request::get(Endpoint::Comment, &comment), deadline).await?;
+    match answer.status.as_u16() {
+        200 => Ok(false),
+        403 | 404 if answer.is_json => Ok(true),
+        _ => Err(answer.refused(site.connection())),
+    }
+}

@@ -1,0 +1,143 @@
+//! Jira's REST API: one client per connection, with its credential, its rate budget and its memory of issues.
+//!
+//! Callers never wait long: while Jira is down, slow or throttling, they are told so at once and when to come back.
+//! No task of its own: a shared read is driven by whoever waits for it. Reads only.
+
+mod budget;
+mod comment;
+mod endpoint;
+mod error;
+mod http;
+mod issues;
+mod limits;
+mod probe;
+mod read;
+mod settings;
+mod site;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::clock::Timestamp;
+use crate::event::{Issue, Project, Secrecy, ToMarkdown};
+use crate::setting::{BaseUrl, ConnectionName};
+
+pub use probe::{Field, FieldSchema, Myself, ServerInfo};
+pub use settings::{Auth, Flavour, Settings};
+
+use limits::Limits;
+use site::Site;
+
+/// An issue that somebody needs, read not before a moment.
+#[derive(Debug, Clone)]
+pub struct Want {
+    pub issue_id: String,
+    /// A remembered answer serves only if it was asked for after this; none: any answer of the last minute serves.
+    pub after: Option<Instant>,
+}
+
+/// What Jira says of an issue.
+#[derive(Debug, Clone)]
+pub enum Sight {
+    Seen(Arc<SeenIssue>),
+    /// Not there, or not for our account, while our login is good.
+    NotVisible,
+}
+
+#[derive(Debug)]
+pub struct SeenIssue {
+    pub issue: Issue,
+    pub project: Option<Project>,
+    pub secrecy: Secrecy,
+    pub asked_at: Timestamp,
+    pub asked: Instant,
+}
+
+/// Why Jira did not answer, by what to do next.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JiraError {
+    /// Wait: no connection, time-out, 429, 5xx, an answer that is not JSON.
+    #[error("{reason}")]
+    Unavailable { retry_after: Option<Duration>, reason: String },
+    /// Our login is refused: waiting helps only after somebody mends it.
+    #[error("{reason}")]
+    Unauthorized { reason: String },
+    /// Jira understood and said no; 0: it was not asked, because it could not say yes.
+    #[error("{reason}")]
+    Refused { status: u16, reason: String },
+}
+
+pub type Asked<T> = Result<T, JiraError>;
+
+/// One site with one credential. Cheap to share behind an `Arc`; all methods may be called at the same time.
+pub struct Jira {
+    site: Arc<Site>,
+}
+
+impl Jira {
+    /// Asks nobody. Without a flavour, the site is asked for it when it is first needed.
+    /// Err: a credential of a kind that the flavour does not know, or no TLS on this machine.
+    pub fn new(
+        connection: ConnectionName,
+        base_url: BaseUrl,
+        auth: Auth,
+        flavour: Option<Flavour>,
+        to_markdown: ToMarkdown,
+    ) -> Result<Self, JiraError> {
+        Self::with_limits(connection, base_url, auth, flavour, to_markdown, Limits::default())
+    }
+
+    fn with_limits(
+        connection: ConnectionName,
+        base_url: BaseUrl,
+        auth: Auth,
+        flavour: Option<Flavour>,
+        to_markdown: ToMarkdown,
+        limits: Limits,
+    ) -> Result<Self, JiraError> {
+        let site = Site::new(connection, base_url, auth, flavour, to_markdown, limits)?;
+        Ok(Self { site: Arc::new(site) })
+    }
+
+    /// One answer per want, in order. Concurrent callers share requests: one bulk read carries what all of them want.
+    pub async fn issues(&self, wants: &[Want]) -> Vec<Asked<Sight>> {
+        issues::issues(&self.site, wants).await
+    }
+
+    /// Whether a comment is an internal note, where its webhook did not say (service projects on Data Center).
+    /// A comment that is no longer there counts as internal, because nobody can say that it was public.
+    /// An answer that was asked for before `after` does not serve.
+    pub async fn comment_internal(&self, issue_id: &str, comment_id: &str, after: Instant) -> Asked<bool> {
+        comment::internal(&self.site, issue_id, comment_id, after).await
+    }
+
+    /// What the site says of itself. Proves that Jira is there, not that our login is good.
+    pub async fn server_info(&self) -> Asked<ServerInfo> {
+        probe::server_info(&self.site, self.site.deadline()).await
+    }
+
+    /// Whom Jira takes us for: the proof of the login.
+    pub async fn myself(&self) -> Asked<Myself> {
+        probe::myself(&self.site, self.site.deadline()).await
+    }
+
+    /// All fields of the site, in Jira's order.
+    pub async fn fields(&self) -> Asked<Vec<Field>> {
+        probe::fields(&self.site, self.site.deadline()).await
+    }
+
+    /// The part of the rate budget that is left, 0 to 1.
+    pub fn budget_remaining(&self) -> f64 {
+        self.site.http.budget().remaining()
+    }
+}
+
+impl JiraError {
+    fn unavailable(reason: impl Into<String>) -> Self {
+        Self::Unavailable { retry_after: None, reason: reason.into() }
+    }
+}

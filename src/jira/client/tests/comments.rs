@@ -1,0 +1,51 @@
+//! Internal notes: known, public by absence, and gone.
+
+use axum::Json;
+use axum::response::IntoResponse;
+use serde_json::json;
+
+use super::server::status;
+use super::*;
+
+#[tokio::test]
+async fn a_comment_is_internal_public_or_gone() {
+    let began = Instant::now();
+    let server = Server::start().await;
+    let jira = datacenter(&server);
+    server.misbehave(|call| {
+        let internal = |internal: bool| Json(json!({ "key": "sd.public.comment", "value": { "internal": internal } })).into_response();
+        match call.path.trim_start_matches("/jira/rest/api/2/issue/7/comment/") {
+            "1/properties/sd.public.comment" => Some(internal(true)),
+            "2/properties/sd.public.comment" => Some(internal(false)),
+            "3" => Some(Json(json!({ "id": "3", "body": "text" })).into_response()),
+            _ => None,
+        }
+    });
+    for _ in 0..2 {
+        for (id, internal) in [("1", true), ("2", false), ("3", false), ("4", true)] {
+            assert_eq!(jira.comment_internal("7", id, began).await, Ok(internal), "{id}");
+        }
+    }
+    // One each for 1 and 2, two each for 3 and 4, and one look at the login; nothing for the second round.
+    assert_eq!(server.calls().len(), 7, "{:?}", server.paths());
+}
+
+#[tokio::test]
+async fn a_comment_is_not_public_because_of_a_bad_login() {
+    let began = Instant::now();
+    let server = Server::start().await;
+    let jira = datacenter(&server);
+    server.misbehave(|call| call.path.ends_with("/myself").then(|| status(401)));
+    assert!(is_unauthorized(&jira.comment_internal("7", "1", began).await));
+}
+
+#[tokio::test]
+async fn ids_of_comments_are_checked() {
+    let began = Instant::now();
+    let server = Server::start().await;
+    let jira = datacenter(&server);
+    for (issue, comment) in [("7", "../8"), ("OPS-7", "1"), ("7", "")] {
+        assert!(matches!(jira.comment_internal(issue, comment, began).await, Err(JiraError::Refused { .. })));
+    }
+    assert_eq!(server.calls().len(), 0);
+}
