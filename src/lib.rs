@@ -7,6 +7,7 @@ pub mod clock;
 pub mod event;
 pub mod jira;
 pub mod queue;
+pub mod render;
 pub mod setting;
 pub mod shutdown;
 pub mod store;
