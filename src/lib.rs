@@ -10,5 +10,6 @@ pub mod queue;
 pub mod render;
 pub mod setting;
 pub mod shutdown;
+pub mod sink;
 pub mod store;
 pub mod telemetry;

@@ -1,0 +1,213 @@
+//! A file of lines: one structured CloudEvent per line, appended, on the disk before a delivery is answered.
+//!
+//! A batch is in the file whole or not at all; a line that a crash tore is cut when the file is opened. Where the file was moved or
+//! deleted (`logrotate`), the next batch begins a new one. One process writes to a file: it is locked. Nothing is rotated here.
+
+mod append;
+
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use self::append::Appended;
+use super::lines::Lines;
+use super::{BuildError, Clearance, Enriched, Receipt, Sink, SinkError, Traits};
+use crate::setting::SinkName;
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where the lines go; relative to `data_dir`.
+    pub path: PathBuf,
+    /// Whether `data.raw` carries Jira's own body.
+    #[serde(default)]
+    pub include_raw: bool,
+    /// What restricted content it takes: everything unless said otherwise.
+    #[serde(default)]
+    pub clearance: Option<Clearance>,
+}
+
+impl Settings {
+    pub fn clearance(&self) -> Clearance {
+        self.clearance.clone().unwrap_or_else(Clearance::everything)
+    }
+
+    /// What can be said without touching anything.
+    pub fn check(&self) -> Result<(), BuildError> {
+        if self.path.file_name().is_none() {
+            return Err(BuildError::setting("path", format!("`{}` does not name a file", self.path.display())));
+        }
+        Ok(())
+    }
+}
+
+/// Opens or creates the file, with its directories, and cuts a torn last line.
+pub fn build(name: SinkName, settings: &Settings, data_dir: &Path) -> Result<impl Sink + use<>, BuildError> {
+    settings.check()?;
+    let file = Appended::open(data_dir.join(&settings.path)).map_err(BuildError::surroundings)?;
+    Ok(FileSink { name, lines: Lines::new(file, settings.include_raw) })
+}
+
+struct FileSink {
+    name: SinkName,
+    lines: Lines<Appended>,
+}
+
+#[async_trait]
+impl Sink for FileSink {
+    fn name(&self) -> &SinkName {
+        &self.name
+    }
+
+    fn traits(&self) -> Traits {
+        Traits { repeatable: true, records_itself: false, batch: 256, for_people: false }
+    }
+
+    async fn deliver(&self, batch: &[Enriched]) -> Vec<Result<Receipt, SinkError>> {
+        self.lines.deliver(batch).await
+    }
+
+    async fn check(&self) -> Result<(), SinkError> {
+        self.lines.check().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::MetadataExt;
+
+    use futures_util::future::join_all;
+
+    use super::super::{Scope, sample};
+    use super::*;
+
+    fn settings(path: &str) -> Settings {
+        Settings { path: path.into(), include_raw: false, clearance: None }
+    }
+
+    fn sink(directory: &Path) -> impl Sink + use<> {
+        build("events".parse().unwrap(), &settings("out/events.jsonl"), directory).unwrap()
+    }
+
+    fn path(directory: &Path) -> PathBuf {
+        directory.join("out/events.jsonl")
+    }
+
+    fn ids(path: &Path) -> Vec<String> {
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text.is_empty() || text.ends_with('\n'), "the last line is torn");
+        text.lines().map(sample::id_in).collect()
+    }
+
+    #[tokio::test]
+    async fn lines_are_appended_in_order_and_survive_reopening() {
+        let directory = tempfile::tempdir().unwrap();
+        for round in 0..2 {
+            let sink = sink(directory.path());
+            let batch: Vec<_> = (0..3).map(|n| sample::enriched(round * 3 + n)).collect();
+            assert_eq!(sink.deliver(&batch).await, vec![Ok(Receipt::default()); 3]);
+            assert_eq!(sink.check().await, Ok(()));
+        }
+        assert_eq!(ids(&path(directory.path())), (0..6).map(sample::id).collect::<Vec<_>>());
+        let mode = std::fs::metadata(path(directory.path())).unwrap().mode();
+        assert_eq!(mode & 0o007, 0, "others may read it");
+    }
+
+    #[tokio::test]
+    async fn raw_bodies_are_written_only_when_asked_for() {
+        let directory = tempfile::tempdir().unwrap();
+        for include_raw in [false, true] {
+            let settings = Settings { include_raw, ..settings(if include_raw { "raw" } else { "plain" }) };
+            let sink = build("events".parse().unwrap(), &settings, directory.path()).unwrap();
+            sink.deliver(&[sample::enriched(1)]).await.remove(0).unwrap();
+            let text = std::fs::read_to_string(directory.path().join(&settings.path)).unwrap();
+            assert_eq!(text.contains(r#""raw":{"#), include_raw, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn many_lanes_at_once_keep_whole_lines_and_their_own_order() {
+        let directory = tempfile::tempdir().unwrap();
+        let sink = sink(directory.path());
+        let lane = async |lane: u32| {
+            for step in 0..20 {
+                let batch = [sample::enriched(lane * 1_000 + step * 2), sample::enriched(lane * 1_000 + step * 2 + 1)];
+                assert!(sink.deliver(&batch).await.iter().all(Result::is_ok));
+            }
+        };
+        join_all((0..16).map(lane)).await;
+        let found = ids(&path(directory.path()));
+        assert_eq!(found.len(), 16 * 40);
+        for lane in 0..16 {
+            let expected: Vec<_> = (0..40).map(|n| sample::id(lane * 1_000 + n)).collect();
+            let own: Vec<_> = found.iter().filter(|id| expected.contains(id)).cloned().collect();
+            assert_eq!(own, expected, "lane {lane}");
+        }
+    }
+
+    #[test]
+    fn what_no_sink_wrote_is_not_cut() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("notes"), "first\nsecond without an end").unwrap();
+        let err = build("events".parse().unwrap(), &settings("notes"), directory.path()).err().unwrap().to_string();
+        assert!(err.contains("its last line has no line feed and is not an event"), "{err}");
+        assert_eq!(std::fs::read_to_string(directory.path().join("notes")).unwrap(), "first\nsecond without an end");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_moved_or_deleted_is_begun_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let (sink, path) = (sink(directory.path()), path(directory.path()));
+        let deliver = async |n: u32| assert!(sink.deliver(&[sample::enriched(n)]).await.iter().all(Result::is_ok));
+        deliver(1).await;
+        std::fs::rename(&path, path.with_extension("1")).unwrap();
+        deliver(2).await;
+        assert_eq!((ids(&path.with_extension("1")), ids(&path)), (vec![sample::id(1)], vec![sample::id(2)]));
+        std::fs::remove_dir_all(directory.path().join("out")).unwrap();
+        deliver(3).await;
+        assert_eq!(ids(&path), [sample::id(3)]);
+        // Emptied in place, as `copytruncate` does.
+        File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        deliver(4).await;
+        assert_eq!(ids(&path), [sample::id(4)]);
+    }
+
+    #[tokio::test]
+    async fn one_file_has_one_writer() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = sink(directory.path());
+        let err = build("other".parse().unwrap(), &settings("out/events.jsonl"), directory.path()).err().unwrap().to_string();
+        assert!(err.contains("another sink or process writes to it"), "{err}");
+        drop(first);
+        sink(directory.path());
+    }
+
+    #[tokio::test]
+    async fn a_path_that_stops_working_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let (sink, path) = (sink(directory.path()), path(directory.path()));
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        let outcomes = sink.deliver(&[sample::enriched(1)]).await;
+        assert!(matches!(&outcomes[..], [Err(SinkError::Unavailable { scope: Scope::Sink, .. })]), "{outcomes:?}");
+        assert!(sink.check().await.is_err());
+        std::fs::remove_dir(&path).unwrap();
+        assert_eq!(sink.deliver(&[sample::enriched(1)]).await, [Ok(Receipt::default())]);
+        assert_eq!(ids(&path), [sample::id(1)]);
+    }
+
+    #[test]
+    fn bad_paths_are_refused_at_the_start() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("file"), "").unwrap();
+        for (path, part) in
+            [("..", "does not name a file"), ("", "does not name a file"), ("file/x", "cannot be opened"), ("/dev/null", "regular file")]
+        {
+            let err = build("events".parse().unwrap(), &settings(path), directory.path()).err().unwrap().to_string();
+            assert!(err.contains(part), "{path}: {err}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Calls to somebody else's server: one way to make a client, and one way to read what went wrong.
+//!
+//! A URL may be a secret, so that no reason names one. Redirects are never followed. Nothing is tried again here.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode};
+
+use super::address::{PublicOnly, Reach, RefusedAddress};
+use super::{BuildError, Scope, SinkError};
+use crate::clock::{Clock, Timestamp};
+
+const CONNECT: Duration = Duration::from_secs(5);
+/// Shorter than what servers and their load balancers usually allow, so that a connection is not used just as it ends.
+const IDLE: Duration = Duration::from_secs(30);
+/// Nobody is taken to mean that we should come back after more than a day.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(86_400);
+
+/// A client for calls that take `timeout` at most. One that reaches only public addresses uses no proxy, which would call for it.
+pub(super) fn client(timeout: Duration, reach: Reach) -> Result<Client, BuildError> {
+    let mut builder = Client::builder()
+        .user_agent(concat!("Ticketwire/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT)
+        .timeout(timeout)
+        .pool_idle_timeout(IDLE);
+    if reach == Reach::Public {
+        builder = builder.no_proxy().dns_resolver(Arc::new(PublicOnly));
+    }
+    builder.build().map_err(|err| {
+        let cause = deepest(&err);
+        BuildError::surroundings(format!("no HTTPS client can be made: {cause}; are the system's CA certificates installed?"))
+    })
+}
+
+/// What a call that brought no answer means.
+pub(super) fn trouble(err: reqwest::Error) -> SinkError {
+    let err = err.without_url();
+    if let Some(refused) = causes(&err).find_map(|cause| cause.downcast_ref::<RefusedAddress>()) {
+        return SinkError::Refused { scope: Scope::Sink, reason: refused.to_string() };
+    }
+    let cause = deepest(&err);
+    let reason = match (err.is_connect(), err.is_timeout()) {
+        (true, true) => "no connection in time".to_owned(),
+        (true, false) => format!("no connection: {cause}"),
+        (false, true) => "no answer in time".to_owned(),
+        (false, false) if err.is_builder() => return SinkError::Failed { reason: format!("the request cannot be made: {cause}") },
+        (false, false) => format!("the connection broke: {cause}"),
+    };
+    unavailable(reason)
+}
+
+/// What an answer means that is not a success, where nothing but its status tells. `who` answered, as it begins the reason.
+pub(super) fn answered(who: &str, status: StatusCode, retry_after: Option<Duration>) -> SinkError {
+    let reason = format!("{who} answered {status}");
+    match status.as_u16() {
+        300..=399 => {
+            SinkError::Refused { scope: Scope::Sink, reason: format!("{reason}: redirects are not followed; write where it leads") }
+        }
+        401 | 403 | 410 => SinkError::Refused { scope: Scope::Sink, reason },
+        400 | 413 | 415 | 422 => SinkError::Refused { scope: Scope::Target, reason },
+        425 | 429 => SinkError::Unavailable { scope: Scope::Target, retry_after, reason },
+        408 | 500..=599 => SinkError::Unavailable { scope: Scope::Sink, retry_after, reason },
+        _ => SinkError::Failed { reason },
+    }
+}
+
+pub(super) fn unavailable(reason: impl Into<String>) -> SinkError {
+    SinkError::Unavailable { scope: Scope::Sink, retry_after: None, reason: reason.into() }
+}
+
+/// How long the other side asks us to stay away: seconds, or a date.
+pub(super) fn retry_after(headers: &HeaderMap, clock: &Clock) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let span = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let date = jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok()?;
+            Timestamp::from_ms(date.as_millisecond()).since(clock.now())
+        }
+    };
+    Some(span.min(RETRY_AFTER_MAX))
+}
+
+/// The body, or its first `most` bytes.
+pub(super) async fn body(response: &mut Response, most: usize) -> Result<Vec<u8>, reqwest::Error> {
+    let mut body = Vec::new();
+    while body.len() < most
+        && let Some(chunk) = response.chunk().await?
+    {
+        body.extend_from_slice(chunk.get(..most - body.len()).unwrap_or(&chunk));
+    }
+    Ok(body)
+}
+
+fn causes<'a>(err: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(err), |err: &&'a (dyn Error + 'static)| (*err).source())
+}
+
+/// What the outer errors wrap says most: `Connection refused`, `certificate expired`.
+fn deepest(err: &(dyn Error + 'static)) -> String {
+    causes(err).last().map(ToString::to_string).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{Answer, Endpoint};
+    use super::*;
+
+    #[test]
+    fn statuses_say_what_to_do_next() {
+        fn check(status: u16) -> (&'static str, Option<Scope>) {
+            match answered("it", StatusCode::from_u16(status).expect("a status"), None) {
+                SinkError::Unavailable { scope, .. } => ("unavailable", Some(scope)),
+                SinkError::Refused { scope, .. } => ("refused", Some(scope)),
+                SinkError::Failed { .. } => ("failed", None),
+            }
+        }
+        for status in [301, 302, 303, 307, 308, 401, 403, 410] {
+            assert_eq!(check(status), ("refused", Some(Scope::Sink)), "{status}");
+        }
+        for status in [400, 413, 415, 422] {
+            assert_eq!(check(status), ("refused", Some(Scope::Target)), "{status}");
+        }
+        for status in [408, 500, 502, 503, 504, 599] {
+            assert_eq!(check(status), ("unavailable", Some(Scope::Sink)), "{status}");
+        }
+        for status in [425, 429] {
+            assert_eq!(check(status), ("unavailable", Some(Scope::Target)), "{status}");
+        }
+        for status in [402, 404, 405, 406, 409, 418, 451] {
+            assert_eq!(check(status), ("failed", None), "{status}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let clock = Clock::at(Timestamp::parse("2026-11-22T10:00:00.000Z").expect("a time"));
+        for (text, seconds) in [
+            ("5", Some(5)),
+            (" 0 ", Some(0)),
+            ("999999999999", Some(86_400)),
+            ("Sun, 22 Nov 2026 10:00:30 GMT", Some(30)),
+            ("Sun, 22 Nov 2026 09:00:00 GMT", Some(0)),
+            ("soon", None),
+            ("-1", None),
+            ("1.5", None),
+        ] {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().expect("a value"))]);
+            assert_eq!(retry_after(&headers, &clock), seconds.map(Duration::from_secs), "{text}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), &clock), None);
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_up_to_its_limit() {
+        let endpoint = Endpoint::start(Answer::new(200, "x".repeat(200_000))).await;
+        let client = client(Duration::from_secs(10), Reach::Anywhere).expect("a client");
+        for (most, length) in [(0, 0), (10, 10), (65_536, 65_536), (300_000, 200_000)] {
+            let mut response = client.get(&endpoint.url).send().await.expect("an answer");
+            assert_eq!(body(&mut response, most).await.expect("a body").len(), length);
+        }
+        assert_eq!(endpoint.calls()[0].header("user-agent"), concat!("Ticketwire/", env!("CARGO_PKG_VERSION")));
+    }
+
+    #[tokio::test]
+    async fn no_reason_names_a_url() {
+        let endpoint = Endpoint::start(None).await;
+        let client = client(Duration::from_millis(50), Reach::Anywhere).expect("a client");
+        let slow = client.get(format!("{}/hush?token=hush", endpoint.url)).send().await.expect_err("no answer");
+        assert_eq!(trouble(slow), unavailable("no answer in time"));
+        // A port that was free a moment ago.
+        let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.and_then(|listener| listener.local_addr()).expect("an address");
+        let closed = client.get(format!("http://{free}/hush")).send().await.expect_err("no connection");
+        let SinkError::Unavailable { scope: Scope::Sink, reason, .. } = trouble(closed) else { panic!("it may come back") };
+        assert!(reason.starts_with("no connection: Connection refused") && !reason.contains("hush"), "{reason}");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_inside_is_refused_before_any_connection() {
+        let endpoint = Endpoint::start(Answer::new(200, "")).await;
+        let client = client(Duration::from_secs(10), Reach::Public).expect("a client");
+        let refused = client.get(format!("http://localhost:{}/", endpoint.port)).send().await.expect_err("refused");
+        let SinkError::Refused { scope: Scope::Sink, reason } = trouble(refused) else { panic!("waiting does not help") };
+        assert!(reason.contains("set `allow_private = true`"), "{reason}");
+        assert!(endpoint.calls().is_empty());
+    }
+}
