@@ -4,6 +4,7 @@
 
 pub mod backoff;
 pub mod clock;
+pub mod deliver;
 pub mod event;
 pub mod jira;
 pub mod queue;

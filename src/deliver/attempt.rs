@@ -1,0 +1,298 @@
+//! Trying: batches where a sink takes them, one after another for each issue where it does not, different issues side by side.
+
+use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::breaker::Admission;
+use super::journal::{NotWritten, persist};
+use super::meters;
+use super::step::{Concerns, Step, Wait, step};
+use super::supervise::Shared;
+use super::window::Work;
+use crate::event::PartitionKey;
+use crate::sink::{Enriched, Receipt, SinkError};
+use crate::store::{Ended, JournalRow, Progress, Write};
+
+/// A delivery that is ready to be made.
+pub(crate) struct Try {
+    pub(crate) work: Work,
+    pub(crate) partition_key: PartitionKey,
+    pub(crate) delivery: Enriched,
+}
+
+/// How it ended for now.
+#[derive(Debug, Clone)]
+pub(crate) enum End {
+    Done,
+    /// The journal has it already.
+    Recorded,
+    Park {
+        wait: Wait,
+        concerns: Concerns,
+        counted: bool,
+        reason: String,
+    },
+    /// Something before it stands in the way.
+    NotTried {
+        reason: String,
+    },
+    Dead {
+        reason: String,
+    },
+}
+
+impl End {
+    /// What follows it to the same place must not overtake.
+    fn waits(&self) -> bool {
+        matches!(self, Self::Park { .. } | Self::NotTried { .. })
+    }
+}
+
+const WAITS_BEHIND: &str = "earlier deliveries of this issue wait";
+/// After three starts that died with nothing but this event in hand, it is the event.
+const UNCLEAN_RUNS_MAX: u32 = 3;
+
+/// What a delivery under way gets when the service stops; less than the whole stop may take.
+const STOP_PATIENCE: Duration = Duration::from_secs(4);
+
+pub(crate) async fn all(shared: &Arc<Shared>, tries: Vec<Try>, stop: &CancellationToken) -> Result<Vec<(Work, End)>, NotWritten> {
+    if tries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let batch = shared.route.sink.traits().batch;
+    if batch <= 1 || shared.careful {
+        return side_by_side(shared, tries, stop).await;
+    }
+    let keys: HashMap<usize, PartitionKey> = tries.iter().map(|attempt| (attempt.work.item, attempt.partition_key.clone())).collect();
+    let mut ends: Vec<(Work, End)> = Vec::new();
+    let mut rest = tries.into_iter().peekable();
+    while rest.peek().is_some() {
+        let held: HashSet<(Arc<str>, &PartitionKey)> = ends
+            .iter()
+            .filter(|(_, end)| end.waits())
+            .filter_map(|(work, _)| Some((work.key.target.clone(), keys.get(&work.item)?)))
+            .collect();
+        let is_held = |attempt: &Try| held.contains(&(attempt.work.key.target.clone(), &attempt.partition_key));
+        let (behind, go): (Vec<Try>, Vec<Try>) = rest.by_ref().take(batch).partition(is_held);
+        ends.extend(behind.into_iter().map(|attempt| (attempt.work, End::NotTried { reason: WAITS_BEHIND.into() })));
+        if !go.is_empty() {
+            ends.extend(together(shared, go, stop).await?);
+        }
+    }
+    Ok(ends)
+}
+
+/// Issues side by side, the deliveries of one after another.
+async fn side_by_side(shared: &Arc<Shared>, tries: Vec<Try>, stop: &CancellationToken) -> Result<Vec<(Work, End)>, NotWritten> {
+    let mut chains: Vec<Vec<Try>> = Vec::new();
+    let mut places: HashMap<PartitionKey, usize> = HashMap::new();
+    for attempt in tries {
+        let place = *places.entry(attempt.partition_key.clone()).or_insert_with(|| {
+            chains.push(Vec::new());
+            chains.len() - 1
+        });
+        chains[place].push(attempt);
+    }
+    let mut ends = Vec::new();
+    for chain in join_all(chains.into_iter().map(|chain| one_by_one(shared, chain, stop))).await {
+        ends.extend(chain?);
+    }
+    Ok(ends)
+}
+
+/// One call for all of them; what the sink did not take for want of an answer is tried again while the lane may hold.
+async fn together(shared: &Arc<Shared>, mut tries: Vec<Try>, stop: &CancellationToken) -> Result<Vec<(Work, End)>, NotWritten> {
+    let mut ends = Vec::new();
+    loop {
+        if let Some(reason) = admitted(shared, stop).await {
+            ends.extend(tries.into_iter().map(|attempt| (attempt.work, End::NotTried { reason: reason.clone() })));
+            return Ok(ends);
+        }
+        let batch: Vec<Enriched> = tries.iter().map(|attempt| attempt.delivery.clone()).collect();
+        let Some(results) = deliver(shared, &batch).await else {
+            // A panic hides which one it was: alone they tell.
+            ends.extend(side_by_side(shared, tries, stop).await?);
+            return Ok(ends);
+        };
+        let mut again = Vec::new();
+        for (attempt, result) in tries.into_iter().zip(results) {
+            match decide(shared, &attempt.work, result).await {
+                Some(end) => ends.push((attempt.work, end)),
+                None => again.push(attempt),
+            }
+        }
+        if again.is_empty() {
+            return Ok(ends);
+        }
+        tries = again;
+    }
+}
+
+/// The deliveries of one issue, in order; what cannot go on holds back what follows it to the same target.
+async fn one_by_one(shared: &Arc<Shared>, chain: Vec<Try>, stop: &CancellationToken) -> Result<Vec<(Work, End)>, NotWritten> {
+    let mut ends: Vec<(Work, End)> = Vec::new();
+    for attempt in chain {
+        let stuck = ends.iter().any(|(work, end)| work.key.target == attempt.work.key.target && end.waits());
+        let end = if stuck { End::NotTried { reason: WAITS_BEHIND.into() } } else { alone(shared, &attempt, stop).await? };
+        ends.push((attempt.work, end));
+    }
+    Ok(ends)
+}
+
+async fn alone(shared: &Arc<Shared>, attempt: &Try, stop: &CancellationToken) -> Result<End, NotWritten> {
+    let recorded_first = shared.careful || !shared.route.sink.traits().repeatable;
+    let mut panics = 0;
+    if attempt.work.unknown && shared.settings.on_unknown == super::settings::OnUnknown::Dead && !shared.route.sink.traits().repeatable {
+        return Ok(End::Dead { reason: "unknown: an earlier process may have delivered it".into() });
+    }
+    if shared.careful && attempt.work.unclean_runs >= UNCLEAN_RUNS_MAX {
+        return Ok(End::Dead { reason: format!("the process died {UNCLEAN_RUNS_MAX} times while it was delivered") });
+    }
+    loop {
+        // Asked first and last: who is admitted as a probe must try, and the wait for that may be long.
+        if let Some(end) = blocked(shared, attempt) {
+            return Ok(end);
+        }
+        if let Some(reason) = admitted(shared, stop).await {
+            return Ok(End::NotTried { reason });
+        }
+        if recorded_first {
+            let row = row(shared, &attempt.work, Progress::Started, None);
+            persist(&shared.store, Write { journal: vec![row], ..Write::default() }, stop).await?;
+            if let Some(end) = blocked(shared, attempt) {
+                return Ok(end);
+            }
+        }
+        let delivered = tokio::select! {
+            results = deliver(shared, std::slice::from_ref(&attempt.delivery)) => results,
+            // Left in the air: what others of the window did is written down before the process ends.
+            () = stopped_for(stop, STOP_PATIENCE) => return Ok(End::NotTried { reason: "the service stopped before an answer came".into() }),
+        };
+        let Some(mut results) = delivered else {
+            panics += 1;
+            if panics == 2 {
+                return Ok(End::Dead { reason: "the sink panicked twice".into() });
+            }
+            continue;
+        };
+        let result = results.pop().unwrap_or_else(|| Err(SinkError::Failed { reason: "the sink gave no answer".into() }));
+        if let Some(end) = decide(shared, &attempt.work, result).await {
+            // The answer is written down at once: a crash from here on repeats nothing.
+            if recorded_first && matches!(end, End::Done) {
+                let remark = attempt.work.unknown.then(|| "repeated: an earlier process may have delivered it too".to_owned());
+                meters::outcome(&attempt.work.key.sink, Ended::Delivered);
+                let row = row(shared, &attempt.work, Progress::Ended(Ended::Delivered), remark);
+                persist(&shared.store, Write { journal: vec![row], ..Write::default() }, stop).await?;
+                return Ok(End::Recorded);
+            }
+            return Ok(end);
+        }
+        if recorded_first {
+            // It certainly did not happen: a crash while the lane holds must not make that doubtful.
+            let row = row(shared, &attempt.work, Progress::Tried, None);
+            persist(&shared.store, Write { journal: vec![row], ..Write::default() }, stop).await?;
+        }
+    }
+}
+
+/// Returns so long after the service was asked to stop.
+async fn stopped_for(stop: &CancellationToken, span: Duration) {
+    stop.cancelled().await;
+    tokio::time::sleep(span).await;
+}
+
+/// Some: the target asked for patience meanwhile.
+fn blocked(shared: &Shared, attempt: &Try) -> Option<End> {
+    let wait = shared.blocked(&attempt.work.key.target)?;
+    let reason = "the target takes nothing now".into();
+    Some(End::Park { wait: Wait::Told(wait), concerns: Concerns::Key, counted: false, reason })
+}
+
+/// One answer for each. None: the sink panicked, which says nothing against its being there.
+async fn deliver(shared: &Shared, batch: &[Enriched]) -> Option<Vec<Result<Receipt, SinkError>>> {
+    let started = Instant::now();
+    let sink = &shared.route.sink;
+    let results = AssertUnwindSafe(sink.deliver(batch)).catch_unwind().await.ok();
+    meters::attempts(sink.name(), results.as_deref(), started.elapsed());
+    let Some(mut results) = results else {
+        tracing::error!(sink = %sink.name(), "sink `{}` panicked on a batch of {}", sink.name(), batch.len());
+        shared.breaker.answered();
+        return None;
+    };
+    results.resize_with(batch.len(), || Err(SinkError::Failed { reason: "the sink gave no answer".into() }));
+    Some(results)
+}
+
+/// None: the sink does not answer; the lane holds and tries again.
+async fn decide(shared: &Shared, work: &Work, result: Result<Receipt, SinkError>) -> Option<End> {
+    let step = step(result, work.failures, shared.settings.max_tries);
+    if !matches!(step, Step::Hold { .. }) {
+        shared.breaker.answered();
+    }
+    let records_itself = shared.route.sink.traits().records_itself;
+    Some(match step {
+        Step::Done if records_itself => {
+            meters::outcome(&work.key.sink, Ended::Delivered);
+            End::Recorded
+        }
+        Step::Done => End::Done,
+        Step::Park { wait, concerns, counted, reason } => {
+            if concerns == Concerns::Target {
+                // At once: other lanes, and the rest of this window, are about to try it.
+                shared.block(&work.key.target, wait.span());
+            }
+            End::Park { wait, concerns, counted, reason }
+        }
+        Step::Dead { reason } => End::Dead { reason },
+        Step::Pause { reason } => {
+            shared.pause.refuse(&reason, &shared.store, &shared.clock).await;
+            End::NotTried { reason }
+        }
+        Step::Hold { retry_after, reason } => {
+            if shared.breaker.silent(retry_after) {
+                tracing::warn!(sink = %work.key.sink, "sink `{}` does not answer: {reason}", work.key.sink);
+            }
+            return None;
+        }
+    })
+}
+
+/// None: go. Some: it must wait elsewhere, and why. Waits here as long as the lane may hold.
+async fn admitted(shared: &Shared, stop: &CancellationToken) -> Option<String> {
+    loop {
+        if shared.pause.is_paused() {
+            return Some("the sink is paused".into());
+        }
+        let (until, since) = match shared.breaker.admit() {
+            Admission::Go | Admission::Probe => return None,
+            Admission::Wait { until, since } => (until, since),
+        };
+        let last = since + shared.settings.hold_in_lane.0;
+        if Instant::now() >= last || stop.is_cancelled() {
+            return Some("the sink does not answer".into());
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = shared.breaker.wait(until.min(last) + Duration::from_millis(1)) => {}
+        }
+    }
+}
+
+fn row(shared: &Shared, work: &Work, progress: Progress, reason: Option<String>) -> JournalRow {
+    JournalRow {
+        key: work.key.clone(),
+        rule: work.rule.clone(),
+        progress,
+        reason,
+        at: shared.clock.now(),
+        attempts: work.failures + 1,
+        unclean_runs: work.unclean_runs + u32::from(progress == Progress::Started && shared.careful),
+    }
+}

@@ -1,0 +1,154 @@
+//! What has to be asked of Jira for a window, asked together: one read per connection carries what all its events want.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::guard;
+use super::route::{Decision, Jiras, Route, Verdict};
+use crate::clock::Clock;
+use crate::event::{Entity, Envelope, Event, Issue, Kind, Position, ProjectKind};
+use crate::jira::{Asked, Sight, Want};
+use crate::setting::ConnectionName;
+use crate::store::{ParkedRow, Store};
+
+/// An envelope on its way to one sink, with what was learnt about it.
+pub(crate) struct Item {
+    pub(crate) envelope: Arc<Envelope>,
+    pub(crate) position: Position,
+    /// The row that it waited in, if it comes from there.
+    pub(crate) parked: Option<ParkedRow>,
+    pub(crate) decisions: Vec<Decision>,
+    /// One answer for each issue that it shows; none: not asked.
+    pub(crate) sights: Option<Vec<Asked<Sight>>>,
+    pub(crate) internal: Option<Asked<bool>>,
+    pub(crate) last_level: Option<Option<String>>,
+}
+
+impl Item {
+    pub(crate) fn event(&self) -> &Event {
+        &self.envelope.event
+    }
+
+    fn sends(&self) -> bool {
+        self.decisions.iter().any(|decision| decision.verdict == Verdict::Send)
+    }
+
+    fn needs(&self) -> bool {
+        self.decisions.iter().any(|decision| decision.verdict == Verdict::Needs)
+    }
+
+    /// The issue as it was read for this event.
+    pub(crate) fn seen(&self) -> Option<&Arc<crate::jira::SeenIssue>> {
+        match self.sights.as_ref()?.first()? {
+            Ok(Sight::Seen(issue)) => Some(issue),
+            Ok(Sight::NotVisible) | Err(_) => None,
+        }
+    }
+
+    /// Why the issue could not be read, if waiting may help.
+    pub(crate) fn unread(&self) -> Option<&crate::jira::JiraError> {
+        self.sights.as_ref()?.iter().find_map(|sight| sight.as_ref().err())
+    }
+
+    /// The event with its issue made whole by what was read.
+    pub(crate) fn enriched(&self) -> Option<Event> {
+        let seen = self.seen().filter(|_| self.event().data.issue.as_ref().is_some_and(|issue| issue.partial))?;
+        let mut event = self.event().clone();
+        event.data.issue = Some(Box::new(seen.issue.clone()));
+        event.data.project = seen.project.clone().or(event.data.project);
+        if let Some(key) = &seen.issue.key {
+            event.subject.clone_from(key);
+        }
+        event.secrecy.level_known = true;
+        event.secrecy.project_private |= seen.secrecy.project_private;
+        Some(event)
+    }
+
+    fn project(&self) -> Option<ProjectKind> {
+        let of_event = self.event().data.project.as_ref().map(|project| project.kind).filter(|kind| *kind != ProjectKind::Unknown);
+        of_event.or_else(|| self.seen()?.project.as_ref().map(|project| project.kind))
+    }
+}
+
+/// Reads what rules, messages and the guard need, and decides anew where a rule had to wait for it.
+pub(crate) async fn look_up(items: &mut [Item], route: &Route, jiras: &Jiras, store: &Store, clock: &Clock) {
+    let mut wanted: BTreeMap<ConnectionName, Vec<(usize, Want)>> = BTreeMap::new();
+    for (number, item) in items.iter().enumerate() {
+        let event = item.event();
+        let read = item.needs() || (item.sends() && guard::needs_read(event, &route.clearance));
+        if read && jiras.contains_key(&event.connection) {
+            let after = Some(after(item, clock));
+            let wants = issues_of(event).into_iter().map(|issue_id| (number, Want { issue_id, after }));
+            wanted.entry(event.connection.clone()).or_default().extend(wants);
+        }
+    }
+    for (connection, wants) in wanted {
+        let Some(jira) = jiras.get(&connection) else { continue };
+        let (numbers, wants): (Vec<usize>, Vec<Want>) = wants.into_iter().unzip();
+        for (number, sight) in numbers.into_iter().zip(jira.issues(&wants).await) {
+            items[number].sights.get_or_insert_default().push(sight);
+        }
+    }
+    for item in items.iter_mut() {
+        if item.needs() && item.unread().is_none() {
+            let event = item.enriched();
+            let now = item.seen().map(|seen| seen.issue.clone());
+            item.decisions = route.decide(event.as_ref().unwrap_or(item.event()), now.as_ref(), true);
+        }
+        if item.sends() {
+            ask_the_rest(item, route, jiras, store, clock).await;
+        }
+    }
+}
+
+/// The questions that few events raise: notes that do not say whether they are internal, levels of issues that are gone.
+async fn ask_the_rest(item: &mut Item, route: &Route, jiras: &Jiras, store: &Store, clock: &Clock) {
+    let event = &item.envelope.event;
+    if let Some(Entity::Comment(comment)) = &event.data.entity
+        && guard::needs_internal(event, item.project(), &route.clearance)
+    {
+        item.internal = match (item.unread(), jiras.get(&event.connection), event.issue_id()) {
+            (Some(err), _, _) => Some(Err(err.clone())),
+            // Of a deleted comment nobody can say any more, and of one without its issue nobody can ask.
+            (None, Some(jira), Some(issue_id)) if event.kind() != Kind::CommentDeleted => {
+                Some(jira.comment_internal(issue_id, &comment.id, after(item, clock)).await)
+            }
+            _ => Some(Ok(true)),
+        };
+    }
+    if event.kind() == Kind::IssueDeleted
+        && let Some(issue_id) = event.issue_id()
+        && !event.secrecy.level_known
+        && !route.clearance.clears_all_levels()
+    {
+        item.last_level = store.ticket_level(&event.connection, issue_id).await.ok().flatten();
+    }
+}
+
+/// What was read before this says nothing about the delivery: one that waited is seen anew, because a level may have been set since.
+fn after(item: &Item, clock: &Clock) -> Instant {
+    if item.parked.is_some() { Instant::now() } else { received(&item.envelope, clock) }
+}
+
+/// What was read before an event was received says nothing about it. An envelope that comes from disk knows only the wall time.
+fn received(envelope: &Envelope, clock: &Clock) -> Instant {
+    let now = Instant::now();
+    let ago = clock.now().since(envelope.event.data.received_at);
+    envelope.received.or_else(|| now.checked_sub(ago)).unwrap_or(now)
+}
+
+/// The issues that an event shows: its own, and the other end of a link.
+fn issues_of(event: &Event) -> Vec<String> {
+    let mut ids: Vec<String> = event.issue_id().map(str::to_owned).into_iter().collect();
+    if let Some(Entity::Link(link)) = &event.data.entity {
+        ids.push(link.destination.id.clone());
+    }
+    ids
+}
+
+/// What `now` is for rules and messages.
+pub(crate) fn now_of(item: &Item) -> Option<&Issue> {
+    item.seen().map(|seen| &seen.issue)
+}

@@ -1,0 +1,34 @@
+//! From the road to the sinks: each sink has its own place in every lane and takes what its rules send, past the guard, once and in order.
+//!
+//! A window is a unit of work: every delivery in it ends within seconds as done, parked or dead, and the lane moves on. So nothing
+//! behind the queue ever fills it, and a bad target stalls nobody else. Never here: what a sink does (`sink`), what Jira says (`jira`).
+
+mod archive;
+mod attempt;
+mod breaker;
+mod claims;
+mod context;
+mod control;
+mod crash_loop;
+mod enrich;
+mod explain;
+mod guard;
+mod journal;
+mod meters;
+mod names;
+mod park;
+mod route;
+mod rules;
+mod settings;
+mod step;
+mod supervise;
+mod window;
+mod worker;
+
+pub use control::{PauseState, paused_control};
+pub use explain::{DeliveryView, EventView, Explainer};
+pub use names::Names;
+pub use route::{Jiras, Route};
+pub use rules::{Rule, RuleError, RulePart, Rules, Send, SinkTraits};
+pub use settings::{OnUnknown, RuleSettings, SendSettings, Settings};
+pub use supervise::{Delivery, Supervisor};

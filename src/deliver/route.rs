@@ -1,0 +1,279 @@
+//! One sink as delivery sees it, and what it decides for an event before anything is fetched or sent.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::context;
+use super::names::Names;
+use super::rules::{Answer, Rule, Rules, Send};
+use crate::event::{Event, Issue};
+use crate::jira::Jira;
+use crate::setting::{ConnectionName, SinkName};
+use crate::sink::{Clearance, Sink};
+
+/// The Jira of each connection that has a credential.
+pub type Jiras = BTreeMap<ConnectionName, Arc<Jira>>;
+
+/// A sink, its clearance and its rules.
+pub struct Route {
+    pub sink: Arc<dyn Sink>,
+    pub clearance: Clearance,
+    pub rules: Arc<Rules>,
+    pub names: Arc<Names>,
+}
+
+/// What one rule (or none, for a sink that gets everything) says about an event.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Decision {
+    pub(crate) rule: Option<Arc<str>>,
+    pub(crate) target: Arc<str>,
+    pub(crate) verdict: Verdict,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Verdict {
+    Send,
+    Filtered(String),
+    /// The reduced issue of the webhook does not say: the issue must be read first.
+    Needs,
+}
+
+impl Route {
+    pub(crate) fn name(&self) -> &SinkName {
+        self.sink.name()
+    }
+
+    /// Decides for every rule that names the sink. `whole`: the event's issue is as whole as it will be.
+    pub(crate) fn decide(&self, event: &Event, now: Option<&Issue>, whole: bool) -> Vec<Decision> {
+        let everything = || -> Arc<str> { self.name().as_str().into() };
+        if let Err(why) = self.sink.takes(event) {
+            return vec![Decision { rule: None, target: everything(), verdict: Verdict::Filtered(why.to_owned()) }];
+        }
+        let mut rules = self.rules.of_sink(self.name()).peekable();
+        if rules.peek().is_none() {
+            let verdict = if self.sink.traits().for_people { Verdict::Filtered("no rule names this sink".into()) } else { Verdict::Send };
+            return vec![Decision { rule: None, target: everything(), verdict }];
+        }
+        // A sink that writes events decides on the event as it came; only messages are worth a read.
+        let unread = match &event.data.issue {
+            Some(issue) if !whole && self.sink.traits().for_people && issue.partial => Unread::Issue,
+            Some(_) if !whole && self.sink.traits().for_people && now.is_none() => Unread::Now,
+            _ => Unread::Nothing,
+        };
+        let full = context::of_event(event, now, &self.names);
+        let asked = if unread == Unread::Nothing { full } else { context::without_unknown(full, unread == Unread::Issue) };
+        let (mut decisions, mut missed): (Vec<Decision>, Vec<(bool, Decision)>) = (Vec::new(), Vec::new());
+        for (rule, send) in rules {
+            let taken = decisions.iter().find(|earlier| earlier.target == send.target && earlier.verdict == Verdict::Send);
+            let taken = taken.and_then(|earlier| earlier.rule.clone());
+            let decided = |verdict| Decision { rule: Some(rule.name.clone()), target: send.target.clone(), verdict };
+            match verdict(rule, send, &asked, unread, taken.as_deref()) {
+                Ok(verdict) => decisions.push(decided(verdict)),
+                Err(missing) => missed.push((missing.is_plain, decided(Verdict::Filtered(missing.why)))),
+            }
+        }
+        // Many plain misses are one line; what was muted or could not be computed is told by name.
+        let told = missed.iter().any(|(is_plain, _)| !is_plain);
+        let missed: Vec<Decision> = missed.into_iter().filter(|(is_plain, _)| !told || !is_plain).map(|(_, decision)| decision).collect();
+        if told && decisions.is_empty() {
+            return missed;
+        }
+        match (decisions.is_empty(), missed.len()) {
+            (false, _) => decisions,
+            (true, 1) => missed,
+            (true, _) => vec![Decision { rule: None, target: everything(), verdict: Verdict::Filtered("no rule matches".into()) }],
+        }
+    }
+}
+
+/// What of the issue a rule could ask for is not there yet, and could be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unread {
+    Nothing,
+    /// The issue is whole, but nobody has looked at it as it is now.
+    Now,
+    /// The webhook carried a reduced issue.
+    Issue,
+}
+
+/// The rule does not want it.
+struct Missing {
+    why: String,
+    /// It simply does not match.
+    is_plain: bool,
+}
+
+fn verdict(rule: &Rule, send: &Send, context: &serde_json::Value, unread: Unread, taken: Option<&str>) -> Result<Verdict, Missing> {
+    if !rule.enabled {
+        return Err(Missing { why: format!("rule `{}` is muted", rule.name), is_plain: false });
+    }
+    let asks = match unread {
+        Unread::Nothing => false,
+        Unread::Now => rule.when.references().iter().any(|path| is_of_now(path)),
+        Unread::Issue => rule.when.references().iter().any(|path| is_of_issue(path)),
+    };
+    match rule.when.evaluate(context) {
+        Answer::Yes if taken.is_some() => Ok(Verdict::Filtered(format!("same target as rule {}", taken.unwrap_or_default()))),
+        Answer::Yes if unread != Unread::Nothing && shows_unknown(send, context) => Ok(Verdict::Needs),
+        Answer::Yes => Ok(Verdict::Send),
+        Answer::No => Err(Missing { why: format!("rule `{}` does not match", rule.name), is_plain: true }),
+        Answer::Error(_) if asks => Ok(Verdict::Needs),
+        Answer::Error(why) => Err(Missing { why: format!("rule `{}` does not match: {why}", rule.name), is_plain: false }),
+    }
+}
+
+fn is_of_now(path: &[String]) -> bool {
+    path.first().is_some_and(|root| root == "now")
+}
+
+fn is_of_issue(path: &[String]) -> bool {
+    let first = path.first().map(String::as_str);
+    let second = path.get(1).map(String::as_str);
+    matches!(first, Some("issue" | "now" | "project")) || (first == Some("event") && matches!(second, Some("issue" | "project")))
+}
+
+/// Whether a message shows a member of the issue that the webhook did not carry.
+fn shows_unknown(send: &Send, context: &serde_json::Value) -> bool {
+    let Some(message) = &send.message else { return false };
+    message.references().iter().filter(|path| is_of_issue(path)).any(|path| {
+        let (mut place, mut missing) = (context, false);
+        // The first two members decide: below them null is an answer.
+        for name in path.iter().take(if path.first().map(String::as_str) == Some("event") { 3 } else { 2 }) {
+            match place.get(name) {
+                Some(value) => place = value,
+                None => missing = true,
+            }
+        }
+        missing
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::deliver::{RuleSettings, SendSettings, SinkTraits};
+    use crate::event::{EventId, Kind, PartitionKey};
+    use crate::render::Dialect;
+    use crate::sink::{Enriched, Receipt, SinkError, Traits};
+
+    struct Quiet {
+        name: SinkName,
+        for_people: bool,
+    }
+
+    #[async_trait]
+    impl Sink for Quiet {
+        fn name(&self) -> &SinkName {
+            &self.name
+        }
+
+        fn traits(&self) -> Traits {
+            Traits { repeatable: true, records_itself: false, batch: 1, for_people: self.for_people }
+        }
+
+        fn takes(&self, event: &Event) -> Result<(), &'static str> {
+            if event.kind() == Kind::IssueDeleted { Err("no place for it") } else { Ok(()) }
+        }
+
+        async fn deliver(&self, batch: &[Enriched]) -> Vec<Result<Receipt, SinkError>> {
+            batch.iter().map(|_| Ok(Receipt::default())).collect()
+        }
+
+        async fn check(&self) -> Result<(), SinkError> {
+            Ok(())
+        }
+    }
+
+    /// Rules as (name, when, channel, template, enabled).
+    fn route(for_people: bool, rules: &[(&str, &str, &str, &str, bool)]) -> Route {
+        let names = Names::of_events();
+        let name: SinkName = "team".parse().expect("a name");
+        let rule = |&(rule, when, channel, template, enabled): &(&str, &str, &str, &str, bool)| {
+            let (channel, template) = (Some(channel.to_owned()), Some(template.to_owned()));
+            let send = SendSettings { to: name.clone(), channel, username: None, icon_url: None, template, blocks: None };
+            (rule.to_owned(), RuleSettings { when: when.into(), send: vec![send], enabled })
+        };
+        let rules: Vec<_> = rules.iter().map(rule).collect();
+        let traits = |_: &SinkName| Some(SinkTraits { dialect: Some(Dialect::SlackMrkdwn), target: None });
+        let rules = Rules::compile(&rules, &traits, &names).expect("they compile");
+        Route {
+            sink: Arc::new(Quiet { name, for_people }),
+            clearance: Clearance::nothing(),
+            rules: Arc::new(rules),
+            names: Arc::new(names),
+        }
+    }
+
+    /// A whole or a reduced issue of the project OPS.
+    fn event(partial: bool) -> Event {
+        let mut event = crate::sink::sample::enriched(1).envelope.event.clone();
+        let mut issue = Issue::only_id("7");
+        issue.partial = partial;
+        issue.key = Some("OPS-7".into());
+        issue.summary = (!partial).then(|| "Explain it".into());
+        event.id = EventId::new(&event.connection, &["issue", "7", "change", "1"]);
+        event.partition_key = PartitionKey::issue(&event.connection, "7");
+        (event.data.kind, event.data.issue) = (Kind::IssueUpdated, Some(Box::new(issue)));
+        event
+    }
+
+    fn told(route: &Route, event: &Event, whole: bool) -> Vec<String> {
+        let line = |decision: Decision| {
+            let verdict = match decision.verdict {
+                Verdict::Send => "send".to_owned(),
+                Verdict::Needs => "needs the issue".to_owned(),
+                Verdict::Filtered(why) => format!("filtered: {why}"),
+            };
+            format!("{} -> {}: {verdict}", decision.rule.as_deref().unwrap_or("-"), decision.target)
+        };
+        route.decide(event, None, whole).into_iter().map(line).collect()
+    }
+
+    #[test]
+    fn without_a_rule_people_get_nothing_and_programs_everything() {
+        assert_eq!(told(&route(false, &[]), &event(true), false), ["- -> team: send"]);
+        assert_eq!(told(&route(true, &[]), &event(true), false), ["- -> team: filtered: no rule names this sink"]);
+        let mut gone = event(false);
+        gone.data.kind = Kind::IssueDeleted;
+        assert_eq!(told(&route(false, &[]), &gone, false), ["- -> team: filtered: no place for it"]);
+    }
+
+    #[test]
+    fn the_first_rule_wins_a_target() {
+        let rules = [("one", "true", "#a", "x", true), ("two", "true", "#a", "y", true), ("three", "true", "#b", "z", true)];
+        let expected = ["one -> #a: send", "two -> #a: filtered: same target as rule one", "three -> #b: send"];
+        assert_eq!(told(&route(true, &rules), &event(false), false), expected);
+    }
+
+    #[test]
+    fn a_muted_rule_sends_nothing_and_still_narrows() {
+        assert_eq!(
+            told(&route(true, &[("one", "true", "#a", "x", false)]), &event(false), false),
+            ["one -> #a: filtered: rule `one` is muted"]
+        );
+        let rules = [("one", "true", "#a", "x", false), ("two", "true", "#a", "y", true)];
+        assert_eq!(told(&route(true, &rules), &event(false), false), ["two -> #a: send"]);
+    }
+
+    #[test]
+    fn what_a_reduced_issue_does_not_say_must_be_read_first() {
+        let by_summary = [("one", "issue.summary.contains(\"Explain\")", "#a", "x", true)];
+        let by_key = [("one", "issue.key == \"OPS-7\"", "#a", "{{ issue.key }}", true)];
+        let shows = [("one", "issue.key == \"OPS-7\"", "#a", "{{ issue.summary }}", true)];
+        assert_eq!(told(&route(true, &by_summary), &event(true), false), ["one -> #a: needs the issue"]);
+        assert_eq!(told(&route(true, &by_summary), &event(false), false), ["one -> #a: send"]);
+        assert_eq!(told(&route(true, &by_key), &event(true), false), ["one -> #a: send"]);
+        assert_eq!(told(&route(true, &shows), &event(true), false), ["one -> #a: needs the issue"]);
+        let blind = told(&route(true, &by_summary), &event(true), true);
+        assert!(blind.len() == 1 && blind[0].starts_with("one -> #a: filtered: rule `one` does not match: "), "{blind:?}");
+        assert!(told(&route(false, &by_summary), &event(true), false)[0].contains("does not match"), "programs take it as it came");
+    }
+
+    #[test]
+    fn an_error_does_not_match() {
+        let told = told(&route(true, &[("one", "int(issue.summary) > 3", "#a", "x", true)]), &event(false), false);
+        assert!(told.len() == 1 && told[0].starts_with("one -> #a: filtered: rule `one` does not match: "), "{told:?}");
+    }
+}

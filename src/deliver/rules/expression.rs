@@ -1,0 +1,270 @@
+//! A CEL expression: parsed within limits, walked against the schema, evaluated to yes, no or an error.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue};
+use cel::objects::Key;
+use cel::{Context, Program};
+use serde_json::Value;
+
+use crate::deliver::names::Names;
+
+/// Longer conditions are programs, and belong into several rules.
+const LENGTH_MAX: usize = 4 * 1024;
+/// CEL's parser descends with every bracket, and a stack overflow ends the process.
+const BRACKETS_MAX: usize = 32;
+/// What CEL offers besides operators and macros.
+const FUNCTIONS: [&str; 14] =
+    ["size", "contains", "startsWith", "endsWith", "matches", "string", "int", "uint", "double", "bool", "bytes", "type", "max", "min"];
+
+/// How an expression ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Yes,
+    No,
+    /// It could not be computed, which does not match; `trace` shows why.
+    Error(String),
+}
+
+#[derive(Debug)]
+pub struct Expression {
+    source: String,
+    program: Program,
+    references: Vec<Vec<String>>,
+    literals: Vec<String>,
+}
+
+/// What is wrong, and what to do.
+pub(crate) type Wrong = (String, String);
+
+impl Expression {
+    /// Must run on a thread with a large stack.
+    pub(crate) fn compile(source: &str, names: &Names) -> Result<Self, Wrong> {
+        check_limits(source)?;
+        let program = Program::compile(source).map_err(|errors| {
+            let first = errors.to_string().lines().next().unwrap_or_default().trim_start_matches("ERROR: ").to_owned();
+            (
+                format!("`when` is not a CEL expression: {first}"),
+                "compare with `event.kind == \"issue.created\" && issue.project.key == \"DOCS\"`".to_owned(),
+            )
+        })?;
+        let mut walk = Walk::default();
+        walk.visit(&program.expression().expr);
+        for function in &walk.functions {
+            let known = FUNCTIONS.contains(&function.as_str()) || function.starts_with(['_', '!', '-', '@']);
+            if !known {
+                return Err((
+                    format!("`when` calls `{function}`, which does not exist"),
+                    format!("the functions are {}", FUNCTIONS.join(", ")),
+                ));
+            }
+        }
+        for path in &walk.paths {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            names.check(&path).map_err(|unknown| {
+                let hint = unknown
+                    .nearest
+                    .map_or_else(|| "see the event's schema for its members".to_owned(), |name| format!("did you mean `{name}`?"));
+                (format!("`when` names `{}`, which no event has", unknown.path), hint)
+            })?;
+        }
+        Ok(Self { source: source.to_owned(), program, references: walk.paths, literals: walk.literals })
+    }
+
+    pub(crate) fn evaluate(&self, context: &Value) -> Answer {
+        let mut variables = Context::default();
+        for (name, value) in context.as_object().into_iter().flatten() {
+            if self.references.iter().any(|path| path.first() == Some(name)) {
+                variables.add_variable_from_value(name.as_str(), to_cel(value));
+            }
+        }
+        match self.program.execute(&variables) {
+            Ok(cel::Value::Bool(true)) => Answer::Yes,
+            Ok(cel::Value::Bool(false)) => Answer::No,
+            Ok(other) => Answer::Error(format!("it is not true or false but of type {:?}", other.type_of())),
+            Err(err) => Answer::Error(err.to_string().chars().take(200).collect()),
+        }
+    }
+
+    /// The member paths that it asks for.
+    pub(crate) fn references(&self) -> &[Vec<String>] {
+        &self.references
+    }
+
+    /// Whether it names this text literally, as a rule that names a private project does.
+    pub(crate) fn names_text(&self, text: &str) -> bool {
+        self.literals.iter().any(|literal| literal == text)
+    }
+
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+}
+
+fn check_limits(source: &str) -> Result<(), Wrong> {
+    if source.trim().is_empty() {
+        return Err(("`when` is empty".into(), "write `true` for every event".into()));
+    }
+    if source.len() > LENGTH_MAX {
+        return Err((format!("`when` is longer than {LENGTH_MAX} bytes"), "split it into several rules".into()));
+    }
+    let (mut depth, mut deepest) = (0_usize, 0_usize);
+    for byte in source.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    if deepest > BRACKETS_MAX {
+        return Err((format!("`when` nests brackets deeper than {BRACKETS_MAX}"), "split it into several rules".into()));
+    }
+    Ok(())
+}
+
+/// What an expression refers to.
+#[derive(Default)]
+struct Walk {
+    paths: Vec<Vec<String>>,
+    functions: Vec<String>,
+    literals: Vec<String>,
+    /// Variables that loops bind: not names of the event.
+    locals: Vec<String>,
+}
+
+impl Walk {
+    fn visit(&mut self, expr: &Expr) {
+        if let Some(path) = path_of(expr) {
+            if !self.locals.contains(&path[0]) {
+                self.paths.push(path);
+            }
+            return;
+        }
+        match expr {
+            Expr::Call(call) => {
+                self.functions.push(call.func_name.clone());
+                self.visit_all(call.target.as_deref());
+                self.visit_all(&call.args);
+            }
+            Expr::Comprehension(loops) => {
+                self.visit_all([&loops.iter_range, &loops.accu_init]);
+                let before = self.locals.len();
+                self.locals.extend([loops.iter_var.clone(), loops.accu_var.clone()]);
+                self.locals.extend(loops.iter_var2.clone());
+                self.visit_all([&loops.loop_cond, &loops.loop_step, &loops.result]);
+                self.locals.truncate(before);
+            }
+            Expr::List(list) => self.visit_all(&list.elements),
+            Expr::Map(map) => map.entries.iter().for_each(|entry| self.visit_entry(&entry.expr)),
+            Expr::Struct(made) => made.entries.iter().for_each(|entry| self.visit_entry(&entry.expr)),
+            Expr::Select(select) => self.visit(&select.operand.expr),
+            Expr::Literal(LiteralValue::String(text)) => self.literals.push(text.inner().to_owned()),
+            Expr::Literal(_) | Expr::Ident(_) | Expr::Unspecified => {}
+        }
+    }
+
+    fn visit_all<'a>(&mut self, parts: impl IntoIterator<Item = &'a IdedExpr>) {
+        parts.into_iter().for_each(|part| self.visit(&part.expr));
+    }
+
+    fn visit_entry(&mut self, entry: &EntryExpr) {
+        match entry {
+            EntryExpr::StructField(field) => self.visit(&field.value.expr),
+            EntryExpr::MapEntry(entry) => self.visit_all([&entry.key, &entry.value]),
+        }
+    }
+}
+
+/// `issue.status.name` and `change["Fix Version"].to` as member paths.
+fn path_of(expr: &Expr) -> Option<Vec<String>> {
+    match expr {
+        Expr::Ident(name) => Some(vec![name.clone()]),
+        Expr::Select(select) => path_of(&select.operand.expr).map(|mut path| {
+            path.push(select.field.clone());
+            path
+        }),
+        Expr::Call(call) if call.func_name == "_[_]" && call.args.len() == 2 => match (path_of(&call.args[0].expr), &call.args[1].expr) {
+            (Some(mut path), Expr::Literal(LiteralValue::String(name))) => {
+                path.push(name.inner().to_owned());
+                Some(path)
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn to_cel(value: &Value) -> cel::Value {
+    match value {
+        Value::Null => cel::Value::Null,
+        Value::Bool(is) => cel::Value::Bool(*is),
+        Value::Number(number) => number.as_i64().map_or_else(|| cel::Value::Float(number.as_f64().unwrap_or(f64::NAN)), cel::Value::Int),
+        Value::String(text) => cel::Value::String(Arc::new(text.clone())),
+        Value::Array(items) => cel::Value::List(Arc::new(items.iter().map(to_cel).collect())),
+        Value::Object(members) => {
+            let map: HashMap<Key, cel::Value> = members.iter().map(|(name, value)| (Key::from(name.as_str()), to_cel(value))).collect();
+            cel::Value::Map(map.into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn compile(source: &str) -> Result<Expression, Wrong> {
+        Expression::compile(source, &Names::of_events())
+    }
+
+    #[test]
+    fn what_ends_in_an_error_does_not_match() {
+        let context = json!({
+            "event": { "kind": "issue.updated" }, "change": {}, "issue": { "key": "DOCS-1", "labels": ["a", "b"], "resolution": null, "project": { "key": "DOCS" } },
+            "comment": null,
+        });
+        let check = |source: &str, expected: Option<bool>| {
+            let answer = compile(source).expect(source).evaluate(&context);
+            let got = match answer {
+                Answer::Yes => Some(true),
+                Answer::No => Some(false),
+                Answer::Error(_) => None,
+            };
+            assert_eq!(got, expected, "{source}");
+        };
+        check("true", Some(true));
+        check(r#"event.kind == "issue.updated" && issue.project.key == "DOCS""#, Some(true));
+        check(r#"event.kind == "issue.updated" && change.status.to == "On Hold""#, None);
+        check(r#"event.kind == "issue.created" && change.status.to == "On Hold""#, Some(false));
+        check(r#"change.status.to == "On Hold" && event.kind == "issue.created""#, Some(false));
+        check(r#"change.status.to != "On Hold""#, None);
+        check(r#"!(change.status.to == "On Hold")"#, None);
+        check(r#"change.status.to == "On Hold" || true"#, Some(true));
+        check("comment.internal == true", None);
+        check("comment == null", Some(true));
+        check(r#""b" in issue.labels && issue.labels.size() == 2"#, Some(true));
+        check(r#"issue.labels.exists(label, label.startsWith("a"))"#, Some(true));
+        check(r#"change["Fix Version"].to == "1.0""#, None);
+        check("issue.resolution == null", Some(true));
+        check("issue.key", None);
+    }
+
+    #[test]
+    fn what_cannot_be_computed_is_refused_at_load() {
+        let check = |source: &str, words: &str| {
+            let (message, hint) = compile(source).expect_err(source);
+            assert!(format!("{message}; {hint}").contains(words), "{source}: {message}; {hint}");
+        };
+        check(r#"event.kindd == "issue.created""#, "did you mean `event.kind`");
+        check(r#"isue.project.key == "OPS""#, "`isue`");
+        check("issue.labels.exists(l, l == isue.key)", "`isue`");
+        check("shout(issue.key)", "`shout`");
+        check("event.kind ==", "not a CEL expression");
+        check("", "empty");
+        check(&"(".repeat(40), "deeper");
+        check(&format!("\"{}\" == \"\"", "x".repeat(5000)), "longer");
+    }
+}

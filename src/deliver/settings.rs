@@ -1,0 +1,68 @@
+//! What a user writes about rules and about delivery.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::setting::{SinkName, Span};
+
+/// `[deliver]`
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// How many envelopes a lane looks at together. Lanes times window is what a crash may repeat.
+    pub window: usize,
+    /// How long a sink's lanes wait for its return before what they hold is parked.
+    pub hold_in_lane: Span,
+    /// How often a delivery may fail before it is a dead letter. Outages do not count.
+    pub max_tries: u32,
+    /// Ends waiting deliveries as dead, counted from the first failed attempt. Unset: an outage waits for ever.
+    pub max_age: Option<Span>,
+    /// What to do after a crash with a delivery of which nobody knows whether it happened.
+    pub on_unknown: OnUnknown,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUnknown {
+    /// Rather twice than not at all.
+    Repeat,
+    /// Rather not at all than twice: a dead letter that a person decides about.
+    Dead,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { window: 16, hold_in_lane: Span::seconds(30), max_tries: 6, max_age: None, on_unknown: OnUnknown::Repeat }
+    }
+}
+
+/// `[rule."NAME"]`
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RuleSettings {
+    /// A CEL expression over the event.
+    pub when: String,
+    pub send: Vec<SendSettings>,
+    #[serde(default = "enabled")]
+    pub enabled: bool,
+}
+
+fn enabled() -> bool {
+    true
+}
+
+/// One entry of a rule's `send`.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SendSettings {
+    /// The sink.
+    pub to: SinkName,
+    pub channel: Option<String>,
+    pub username: Option<String>,
+    pub icon_url: Option<String>,
+    /// A minijinja template; the ready-made message where there is none.
+    pub template: Option<String>,
+    /// Slack blocks; texts in them are templates.
+    #[schemars(with = "Option<serde_json::Value>")]
+    pub blocks: Option<serde_json::Value>,
+}

@@ -1,0 +1,388 @@
+//! One unit of work: some envelopes of one lane for one sink, brought to an end as done, filtered, withheld, parked or dead.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::attempt::{self, End, Try};
+use super::context;
+use super::enrich::{self, Item};
+use super::guard::{self, Facts, Ruling};
+use super::journal::{NotWritten, persist};
+use super::meters;
+use super::route::{Decision, Verdict};
+use super::step::{Concerns, Wait};
+use super::worker::LaneWorker;
+use crate::backoff::jittered;
+use crate::event::PartitionKey;
+use crate::sink::Enriched;
+use crate::store::{ArchiveRow, DeliveryKey, Ended, JournalRow, ParkedRow, ParkedState, Progress, Waiting, Write};
+
+/// While Jira cannot be asked, and it did not say how long.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// A delivery in hand.
+#[derive(Clone)]
+pub(crate) struct Work {
+    pub(crate) key: DeliveryKey,
+    pub(crate) rule: Option<Arc<str>>,
+    pub(crate) item: usize,
+    /// How often it failed before.
+    pub(crate) failures: u32,
+    /// Nobody knows whether an earlier process did it.
+    pub(crate) unknown: bool,
+    pub(crate) unclean_runs: u32,
+}
+
+impl LaneWorker {
+    /// Brings all of it to an end, written down when this returns.
+    pub(crate) async fn settle(&mut self, mut items: Vec<Item>) -> Result<(), NotWritten> {
+        let shared = self.shared.clone();
+        self.held.clear();
+        let _claim = shared.claims.take(items.iter().map(|item| item.event().id.clone())).await;
+        let _alone = shared.alone().await;
+        for item in items.iter_mut().filter(|item| item.decisions.is_empty()) {
+            item.decisions = shared.route.decide(&item.envelope.event, None, false);
+        }
+        let mut write = Write::default();
+        if shared.pause.is_paused() {
+            // Nothing is fetched for a sink that takes nothing: what waits is decided when it runs again.
+            self.hold_back(&mut items);
+            let works = self.works(&items).await?;
+            works.iter().for_each(|work| self.park_behind(work, &items, "the sink is paused", &mut write));
+            self.park_undecided(&items, &mut write);
+            return self.conclude(write).await;
+        }
+        enrich::look_up(&mut items, &shared.route, &shared.jiras, &shared.store, &shared.clock).await;
+        self.hold_back(&mut items);
+        let mut tries = Vec::new();
+        for work in self.works(&items).await? {
+            tries.extend(self.prepare(work, &items, &mut write));
+        }
+        let ends = attempt::all(&shared, tries, &self.stop).await?;
+        let mut refused: HashSet<(Arc<str>, PartitionKey)> = HashSet::new();
+        for (work, end) in ends {
+            self.record(&work, end, &items, &mut refused, &mut write);
+        }
+        self.park_undecided(&items, &mut write);
+        // A row that waited undecided has become deliveries of its own.
+        for row in items.iter().filter(|item| !is_undecided(item)).filter_map(|item| item.parked.as_ref()) {
+            if !write.tried.iter().any(|tried| tried.id == row.id) {
+                write.unpark.push(row.id.clone());
+                self.waiting.remove_one(&row.key.target, &row.partition_key);
+            }
+        }
+        self.conclude(write).await
+    }
+
+    /// An event that cannot be decided yet waits as a whole, and so does what comes behind it: nobody knows yet where it would overtake.
+    fn hold_back(&self, items: &mut [Item]) {
+        let sink = self.shared.route.name();
+        if self.shared.route.rules.of_sink(sink).next().is_none() {
+            return;
+        }
+        let undecided: Arc<str> = sink.as_str().into();
+        let mut keys: HashSet<PartitionKey> = HashSet::new();
+        for item in items.iter_mut().filter(|item| item.parked.as_ref().is_none_or(|row| row.rule.is_none())) {
+            let key = item.event().partition_key.clone();
+            let sends = |elsewhere: bool| {
+                let counts = |decision: &Decision| decision.verdict == Verdict::Send && (!elsewhere || decision.target != undecided);
+                item.decisions.iter().any(counts)
+            };
+            let behind_earlier = item.parked.is_none() && self.waiting.behind(&undecided, &key).is_some();
+            if is_undecided(item) || (keys.contains(&key) && sends(false)) || (behind_earlier && sends(true)) {
+                item.decisions = vec![Decision { rule: None, target: undecided.clone(), verdict: Verdict::Needs }];
+                keys.insert(key);
+            }
+        }
+    }
+
+    async fn conclude(&mut self, write: Write) -> Result<(), NotWritten> {
+        persist(&self.shared.store, write, &self.stop).await
+    }
+
+    /// The deliveries that are still to be made: not those that ended before.
+    async fn works(&mut self, items: &[Item]) -> Result<Vec<Work>, NotWritten> {
+        let sink = self.shared.route.name();
+        let ids: Vec<_> = items.iter().map(|item| &item.event().id).collect();
+        let mut tries = 0_u32;
+        let known = loop {
+            match self.shared.store.journal(sink, &ids).await {
+                Ok(rows) => break rows,
+                Err(_) if self.stop.is_cancelled() => return Err(NotWritten),
+                Err(err) => {
+                    if tries.is_multiple_of(20) {
+                        tracing::warn!(%sink, "the journal cannot be read: {err}");
+                    }
+                    tries += 1;
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            }
+        };
+        let mut works = Vec::new();
+        let mut taken = HashSet::new();
+        for (number, item) in items.iter().enumerate() {
+            let filtered = item.decisions.iter().filter(|decision| matches!(decision.verdict, Verdict::Filtered(_)));
+            filtered.for_each(|_| meters::filtered(sink));
+            for decision in item.decisions.iter().filter(|decision| decision.verdict == Verdict::Send) {
+                let waited = item.parked.as_ref().filter(|row| row.rule.is_some() || decision.rule.is_none());
+                let generation = item.parked.as_ref().map_or(0, |row| row.key.generation);
+                let key =
+                    DeliveryKey { sink: sink.clone(), event_id: item.event().id.clone(), target: decision.target.clone(), generation };
+                let before = known.iter().find(|row| row.key == key);
+                if before.is_some_and(|row| matches!(row.progress, Progress::Ended(_))) || !taken.insert(key.clone()) {
+                    meters::duplicate(&item.event().connection);
+                    continue;
+                }
+                works.push(Work {
+                    key,
+                    rule: decision.rule.clone(),
+                    item: number,
+                    failures: waited.map_or(0, |row| row.attempts),
+                    unknown: before.is_some_and(|row| row.progress == Progress::Started),
+                    unclean_runs: before.map_or(0, |row| row.unclean_runs),
+                });
+            }
+        }
+        Ok(works)
+    }
+
+    /// What must not be tried ends here; the rest is made ready.
+    fn prepare(&mut self, work: Work, items: &[Item], write: &mut Write) -> Option<Try> {
+        let item = &items[work.item];
+        let shared = self.shared.clone();
+        let place = (work.key.target.clone(), item.event().partition_key.clone());
+        let waits = if is_own(&work, item) { self.held.contains(&place) } else { self.waiting.behind(&place.0, &place.1).is_some() };
+        if waits || (shared.blocked(&work.key.target).is_some() && !is_own(&work, item)) {
+            self.park_behind(&work, items, "earlier deliveries of this issue or target wait", write);
+            return None;
+        }
+        if let Some(wait) = shared.blocked(&work.key.target) {
+            self.park(&work, item, wait, "the target takes nothing now", false, write);
+            return None;
+        }
+        let rule = work.rule.as_ref().and_then(|name| shared.route.rules.find(name, &work.key.sink, &work.key.target));
+        let facts = Facts {
+            event: item.event(),
+            sights: item.sights.as_deref(),
+            last_level: item.last_level.as_ref(),
+            internal: item.internal.as_ref(),
+            rule: rule.map(|(rule, _)| rule),
+        };
+        match guard::rule_on(&facts, &shared.route.clearance) {
+            Ruling::Pass => {}
+            Ruling::Withhold(guard, reason) => {
+                meters::withheld(&work.key.sink, guard);
+                write.journal.push(self.ended(&work, Ended::Withheld, Some(reason)));
+                return None;
+            }
+            Ruling::Wait(after, reason) => {
+                self.park(&work, item, after.unwrap_or(ASK_AGAIN), &reason, false, write);
+                return None;
+            }
+        }
+        // A sink for people shows the issue as it is now, the others write the event as it came; neither shows what the guard strips.
+        let is_message = rule.is_some_and(|(_, send)| send.message.is_some());
+        let shown = item.enriched().filter(|_| is_message);
+        let stripped = guard::stripped(shown.as_ref().unwrap_or(item.event()), &shared.route.clearance);
+        let event = stripped.or(shown).map_or_else(|| Arc::new(item.event().clone()), Arc::new);
+        let message = match rule.and_then(|(_, send)| send.message.as_ref()) {
+            None => None,
+            Some(templates) => match templates.render(&context::of_event(&event, enrich::now_of(item), &shared.route.names)) {
+                Ok(message) => Some(message),
+                Err(err) => {
+                    self.bury(&work, item, &format!("the message cannot be composed: {err}"), write);
+                    return None;
+                }
+            },
+        };
+        let delivery = Enriched {
+            envelope: item.envelope.clone(),
+            event,
+            seen: item.seen().cloned(),
+            rule: work.rule.clone(),
+            target: work.key.target.clone(),
+            generation: work.key.generation,
+            attempts: work.failures + 1,
+            message,
+        };
+        Some(Try { work, partition_key: item.event().partition_key.clone(), delivery })
+    }
+
+    fn record(&mut self, work: &Work, end: End, items: &[Item], refused: &mut HashSet<(Arc<str>, PartitionKey)>, write: &mut Write) {
+        let item = &items[work.item];
+        let place = (work.key.target.clone(), item.event().partition_key.clone());
+        match end {
+            End::Recorded => meters::delay(&work.key.sink, item.event(), self.shared.clock.now()),
+            End::Done => {
+                meters::delay(&work.key.sink, item.event(), self.shared.clock.now());
+                let remark = work.unknown.then(|| "repeated: an earlier process may have delivered it too".to_owned());
+                write.journal.push(self.ended(work, Ended::Delivered, remark));
+            }
+            End::Dead { reason } => self.bury(work, item, &reason, write),
+            End::NotTried { reason } => self.park_behind(work, items, &reason, write),
+            End::Park { wait, concerns, counted, reason } => {
+                let span = match wait {
+                    Wait::Told(span) => span,
+                    Wait::Backoff(_) => jittered(wait.span()),
+                };
+                if concerns == Concerns::Target {
+                    let span = self.shared.blocked(&work.key.target).unwrap_or_default().max(span);
+                    let until = self.shared.clock.now().plus(span);
+                    self.waiting.postpone_target(&work.key.target, until, span);
+                    write.postpone.push((Waiting::Target(work.key.sink.clone(), work.key.target.clone()), until));
+                }
+                if refused.insert(place) {
+                    self.park(work, item, span, &reason, counted, write);
+                } else {
+                    self.park_behind(work, items, &reason, write);
+                }
+            }
+        }
+    }
+
+    /// It waits behind who waits already, or until its target takes again.
+    fn park_behind(&mut self, work: &Work, items: &[Item], reason: &str, write: &mut Write) {
+        let item = &items[work.item];
+        let place = (work.key.target.clone(), item.event().partition_key.clone());
+        if let Some(own) = item.parked.as_ref().filter(|row| row.key == work.key) {
+            if !self.held.contains(&place) {
+                return self.park(work, item, Duration::ZERO, reason, false, write);
+            }
+            // Who stands before it has said when they go on.
+            let not_before = self.waiting.behind(&place.0, &place.1).unwrap_or(own.not_before);
+            write.tried.push(ParkedRow { not_before, reason: reason.to_owned(), ..own.clone() });
+            return;
+        }
+        let now = self.shared.clock.now();
+        let behind = self.waiting.behind(&work.key.target, &item.event().partition_key);
+        let wait = behind.map(|not_before| not_before.since(now)).or_else(|| self.shared.blocked(&work.key.target)).unwrap_or_default();
+        self.park(work, item, wait, reason, false, write);
+    }
+
+    fn park(&mut self, work: &Work, item: &Item, wait: Duration, reason: &str, counted: bool, write: &mut Write) {
+        let now = self.shared.clock.now();
+        let attempts = work.failures + u32::from(counted);
+        let key = item.event().partition_key.clone();
+        if work.unknown || counted || self.shared.careful || !self.shared.route.sink.traits().repeatable {
+            write.journal.push(self.journal(work, Progress::Tried, Some(reason.to_owned())));
+        }
+        let own = item.parked.as_ref().filter(|row| row.key == work.key);
+        let first_at = own.map_or(now, |row| row.first_at);
+        let expired = self.shared.settings.max_age.is_some_and(|most| now.since(first_at) > most.0);
+        if expired {
+            return self.bury(work, item, &format!("expired: {reason}"), write);
+        }
+        let not_before = now.plus(wait);
+        self.held.insert((work.key.target.clone(), key.clone()));
+        let row = ParkedRow {
+            id: own.map_or_else(ParkedRow::new_id, |row| row.id.clone()),
+            key: work.key.clone(),
+            rule: work.rule.clone(),
+            lane: self.lane_id(),
+            position: item.position,
+            partition_key: key.clone(),
+            state: ParkedState::Waiting,
+            not_before,
+            attempts,
+            first_at,
+            last_at: now,
+            reason: reason.to_owned(),
+        };
+        if own.is_some() {
+            write.postpone.push((Waiting::Key(work.key.sink.clone(), work.key.target.clone(), key.clone()), not_before));
+            self.waiting.postpone(&work.key.target, &key, not_before, wait);
+            write.tried.push(row);
+            return;
+        }
+        meters::parked(&work.key.sink);
+        write.archive.push(ArchiveRow { envelope: item.envelope.clone(), lane: row.lane, position: row.position });
+        self.waiting.add(&work.key.target, &key, not_before, wait);
+        write.park.push(row);
+    }
+
+    /// Events of which a rule cannot be decided yet wait as a whole, under the sink's own name.
+    fn park_undecided(&mut self, items: &[Item], write: &mut Write) {
+        for (number, item) in items.iter().enumerate().filter(|(_, item)| is_undecided(item)) {
+            let sink = self.shared.route.name().clone();
+            let target: Arc<str> = sink.as_str().into();
+            let key = DeliveryKey { sink, event_id: item.event().id.clone(), target, generation: 0 };
+            let work = Work { key, rule: None, item: number, failures: 0, unknown: false, unclean_runs: 0 };
+            match item.unread() {
+                Some(err) if self.is_first(&work, item) => {
+                    self.park(&work, item, ask_again(err), &format!("Jira cannot be asked: {err}"), false, write);
+                }
+                Some(err) => self.park_behind(&work, items, &format!("Jira cannot be asked: {err}"), write),
+                None if self.shared.pause.is_paused() => self.park_behind(&work, items, "the sink is paused", write),
+                None => self.park_behind(&work, items, "earlier events of this issue wait", write),
+            }
+        }
+    }
+
+    /// Nobody of its issue waits there before it.
+    fn is_first(&self, work: &Work, item: &Item) -> bool {
+        let place = (work.key.target.clone(), item.event().partition_key.clone());
+        if is_own(work, item) { !self.held.contains(&place) } else { self.waiting.behind(&place.0, &place.1).is_none() }
+    }
+
+    fn bury(&mut self, work: &Work, item: &Item, reason: &str, write: &mut Write) {
+        let now = self.shared.clock.now();
+        let own = item.parked.as_ref().filter(|row| row.key == work.key);
+        let row = ParkedRow {
+            id: own.map_or_else(ParkedRow::new_id, |row| row.id.clone()),
+            key: work.key.clone(),
+            rule: work.rule.clone(),
+            lane: self.lane_id(),
+            position: item.position,
+            partition_key: item.event().partition_key.clone(),
+            state: ParkedState::Dead,
+            not_before: now,
+            attempts: work.failures + 1,
+            first_at: own.map_or(now, |row| row.first_at),
+            last_at: now,
+            reason: reason.to_owned(),
+        };
+        tracing::warn!(sink = %work.key.sink, event.id = %work.key.event_id, "a delivery to `{}` is a dead letter: {reason}", work.key.sink);
+        write.journal.push(self.ended(work, Ended::Dead, Some(reason.to_owned())));
+        if own.is_some() {
+            self.waiting.remove_one(&row.key.target, &row.partition_key);
+            write.tried.push(row);
+        } else {
+            write.archive.push(ArchiveRow { envelope: item.envelope.clone(), lane: row.lane, position: row.position });
+            write.park.push(row);
+        }
+    }
+
+    fn ended(&self, work: &Work, ended: Ended, reason: Option<String>) -> JournalRow {
+        meters::outcome(&work.key.sink, ended);
+        self.journal(work, Progress::Ended(ended), reason)
+    }
+
+    fn journal(&self, work: &Work, progress: Progress, reason: Option<String>) -> JournalRow {
+        JournalRow {
+            key: work.key.clone(),
+            rule: work.rule.clone(),
+            progress,
+            reason,
+            at: self.shared.clock.now(),
+            attempts: work.failures + 1,
+            unclean_runs: work.unclean_runs,
+        }
+    }
+}
+
+/// It is the delivery that waited, and not one that an undecided event became.
+fn is_own(work: &Work, item: &Item) -> bool {
+    item.parked.as_ref().is_some_and(|row| row.key == work.key)
+}
+
+fn is_undecided(item: &Item) -> bool {
+    item.decisions.iter().any(|decision| decision.verdict == Verdict::Needs)
+}
+
+fn ask_again(err: &crate::jira::JiraError) -> Duration {
+    match err {
+        crate::jira::JiraError::Unavailable { retry_after, .. } => retry_after.unwrap_or(ASK_AGAIN),
+        crate::jira::JiraError::Unauthorized { .. } | crate::jira::JiraError::Refused { .. } => ASK_AGAIN,
+    }
+}

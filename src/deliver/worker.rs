@@ -1,0 +1,217 @@
+//! One lane of one sink: looks at the next envelopes, brings them to an end, passes them, and lets those that waited go first.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::enrich::Item;
+use super::journal::NotWritten;
+use super::park::WaitingSet;
+use super::route::{Decision, Verdict};
+use super::supervise::Shared;
+use crate::event::{LaneId, PartitionKey};
+use crate::queue::{Lane, QueueError, Seen};
+use crate::store::{Parked, StoreError};
+
+/// Between two looks at those who wait, new envelopes get their turn for this long.
+const TURN: Duration = Duration::from_millis(2);
+/// Envelopes that must be read from disk need a longer turn now and then.
+const LONG_TURN: Duration = Duration::from_millis(200);
+const LONG_TURN_EVERY: u32 = 16;
+/// How long a lane looks at nothing at all.
+const IDLE: Duration = Duration::from_secs(3_600);
+/// After a store that could not be read.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+pub(crate) struct LaneWorker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) waiting: WaitingSet,
+    /// Where something of the batch in hand was parked: what follows it there must not overtake.
+    pub(crate) held: HashSet<(Arc<str>, PartitionKey)>,
+    pub(crate) stop: CancellationToken,
+    lane: Box<dyn Lane>,
+    turns: u32,
+    /// The last turn was for those who waited.
+    drained: bool,
+}
+
+/// Why a lane's work ended.
+enum Ended {
+    Lost,
+    Stopped,
+}
+
+impl From<NotWritten> for Ended {
+    fn from(_: NotWritten) -> Self {
+        Self::Stopped
+    }
+}
+
+impl From<QueueError> for Ended {
+    fn from(_: QueueError) -> Self {
+        Self::Lost
+    }
+}
+
+impl LaneWorker {
+    pub(crate) fn new(shared: Arc<Shared>, lane: Box<dyn Lane>, stop: CancellationToken) -> Self {
+        Self { shared, waiting: WaitingSet::default(), held: HashSet::new(), stop, lane, turns: 0, drained: false }
+    }
+
+    pub(crate) fn lane_id(&self) -> LaneId {
+        self.lane.id()
+    }
+
+    /// Until the lane is lost or the process stops.
+    pub(crate) async fn run(mut self) {
+        if let Ended::Lost = self.work().await {
+            tracing::warn!(sink = %self.shared.route.name(), lane = %self.lane.id(), "lane {} of `{}` was lost", self.lane.id(), self.shared.route.name());
+        }
+    }
+
+    async fn work(&mut self) -> Ended {
+        let mut orders = self.shared.store.orders();
+        if self.load_waiting().await.is_err() {
+            return Ended::Stopped;
+        }
+        loop {
+            let turn = match self.turn(&mut orders).await {
+                Ok(Some(window)) => {
+                    self.drained = false;
+                    self.pass(window).await
+                }
+                Ok(None) => {
+                    self.drained = true;
+                    self.drain().await
+                }
+                Err(ended) => Err(ended),
+            };
+            if let Err(ended) = turn {
+                return ended;
+            }
+        }
+    }
+
+    /// The next window; none: somebody who waited is due, or an order came.
+    async fn turn(&mut self, orders: &mut tokio::sync::watch::Receiver<u64>) -> Result<Option<Vec<Seen>>, Ended> {
+        // Subscribed first: a change after this is noticed below, one before it is seen by the look at the state.
+        let mut pause = self.shared.pause.watch();
+        if orders.has_changed().unwrap_or(true) {
+            orders.changed().await.map_err(|_| Ended::Stopped)?;
+            self.load_waiting().await.map_err(|_| Ended::Stopped)?;
+        }
+        let drainable = !self.waiting.is_empty() && !self.shared.pause.is_paused();
+        let due = self.waiting.next_due().filter(|_| drainable).map(|due| self.after_breaker(due));
+        let is_due = due.is_some_and(|due| due <= Instant::now());
+        if is_due && !self.drained && !self.stop.is_cancelled() {
+            // Windows and those who wait take turns, so that neither starves the other.
+            return Ok(None);
+        }
+        let due = match due {
+            Some(_) if is_due => {
+                self.turns = self.turns.wrapping_add(1);
+                Instant::now() + if self.turns.is_multiple_of(LONG_TURN_EVERY) { LONG_TURN } else { TURN }
+            }
+            Some(due) => due,
+            None => Instant::now() + IDLE,
+        };
+        let taken = self.lane.taken();
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(Ended::Stopped),
+            () = taken.cancelled() => Err(Ended::Lost),
+            window = self.lane.window(self.shared.window()) => Ok(Some(window?)),
+            changed = orders.changed() => {
+                changed.map_err(|_| Ended::Stopped)?;
+                self.load_waiting().await.map_err(|_| Ended::Stopped)?;
+                Ok(None)
+            }
+            _ = pause.changed() => Ok(None),
+            () = self.shared.breaker.wait_or_close(due) => Ok(None),
+        }
+    }
+
+    /// While the sink does not answer, who waits is due when somebody may probe.
+    fn after_breaker(&self, due: Instant) -> Instant {
+        self.shared.breaker.next_probe().map_or(due, |probe| due.max(probe))
+    }
+
+    async fn pass(&mut self, window: Vec<Seen>) -> Result<(), Ended> {
+        let Some(last) = window.last().map(|seen| seen.position) else { return Ok(()) };
+        let sink = self.shared.route.name();
+        let ours = |seen: &Seen| seen.envelope.target.as_ref().is_none_or(|target| target == sink);
+        let items = window.into_iter().filter(ours).map(|seen| item(seen.envelope, seen.position)).collect();
+        self.settle(items).await?;
+        self.lane.advance(last).await?;
+        self.shared.progressed();
+        Ok(())
+    }
+
+    /// Those who waited and are due, oldest first.
+    async fn drain(&mut self) -> Result<(), Ended> {
+        if self.shared.pause.is_paused() {
+            return Ok(());
+        }
+        let Some(horizon) = self.waiting.horizon() else { return Ok(()) };
+        let now = self.shared.clock.now().max(horizon);
+        let sink = self.shared.route.name().clone();
+        let rows = match self.shared.store.due(&sink, self.lane.id(), now, self.shared.window()).await {
+            Ok(rows) => rows,
+            Err(err) => return self.be_patient(&err).await,
+        };
+        if rows.is_empty() {
+            // Somebody else ended them: look again who is really there.
+            return self.load_waiting().await.map_err(|_| Ended::Stopped);
+        }
+        let items = rows.into_iter().map(|row| self.resume(row)).collect();
+        self.settle(items).await?;
+        self.shared.progressed();
+        Ok(())
+    }
+
+    /// A delivery that waited goes on as it was decided; one that waited undecided is decided now.
+    fn resume(&self, parked: Parked) -> Item {
+        let row = &parked.row;
+        let undecided = row.rule.is_none() && self.shared.route.rules.of_sink(&row.key.sink).next().is_some();
+        let decisions = if undecided {
+            Vec::new()
+        } else {
+            let gone = row.rule.as_ref().is_some_and(|rule| self.shared.route.rules.find(rule, &row.key.sink, &row.key.target).is_none());
+            let verdict = if gone { Verdict::Filtered("its rule is gone".into()) } else { Verdict::Send };
+            vec![Decision { rule: row.rule.clone(), target: row.key.target.clone(), verdict }]
+        };
+        let position = row.position;
+        Item { decisions, parked: Some(parked.row), ..item(parked.envelope, position) }
+    }
+
+    async fn load_waiting(&mut self) -> Result<(), NotWritten> {
+        loop {
+            match self.shared.store.waiting_keys(self.shared.route.name(), self.lane.id()).await {
+                Ok(rows) => {
+                    self.waiting = WaitingSet::load(rows, self.shared.clock.now());
+                    return Ok(());
+                }
+                Err(_) if self.stop.is_cancelled() => return Err(NotWritten),
+                Err(err) => {
+                    tracing::warn!(sink = %self.shared.route.name(), "who waits in lane {} cannot be read: {err}", self.lane.id());
+                    tokio::time::sleep(PATIENCE).await;
+                }
+            }
+        }
+    }
+
+    async fn be_patient(&mut self, err: &StoreError) -> Result<(), Ended> {
+        tracing::warn!(sink = %self.shared.route.name(), "who waits cannot be read: {err}");
+        tokio::select! {
+            () = self.stop.cancelled() => Err(Ended::Stopped),
+            () = tokio::time::sleep(PATIENCE) => Ok(()),
+        }
+    }
+}
+
+fn item(envelope: Arc<crate::event::Envelope>, position: crate::event::Position) -> Item {
+    Item { envelope, position, parked: None, decisions: Vec::new(), sights: None, internal: None, last_level: None }
+}
