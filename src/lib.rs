@@ -8,6 +8,7 @@ pub mod deliver;
 pub mod event;
 pub mod jira;
 pub mod queue;
+pub mod receive;
 pub mod render;
 pub mod setting;
 pub mod shutdown;

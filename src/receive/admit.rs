@@ -1,0 +1,120 @@
+//! From a proven body to stored events: normalize, forget repeats, publish, and name the ids.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::fold::Folds;
+use super::recent::Recent;
+use super::verify::{NotProven, Verified, Verifier};
+use crate::clock::Clock;
+use crate::event::{Envelope, Event, EventId, ToMarkdown};
+use crate::jira::{Headers, Received, normalize};
+use crate::queue::{PublishError, Queue};
+use crate::setting::{BaseUrl, ConnectionName};
+use crate::telemetry::{self, Entrance};
+
+/// Larger bodies are proven and read on a thread of their own, so that others do not wait.
+const LARGE: usize = 256 * 1024;
+
+/// Jira gives up after twenty or thirty seconds; what is stored after that collapses with the repeat.
+const PUBLISH_LIMIT: Duration = Duration::from_secs(10);
+
+/// A connection as the door knows it.
+pub struct Source {
+    pub connection: ConnectionName,
+    pub base_url: BaseUrl,
+    pub verifier: Verifier,
+}
+
+/// A source at work.
+pub(crate) struct Known {
+    pub(crate) source: Source,
+    pub(crate) metrics: Entrance,
+}
+
+/// What a request brought besides its body.
+pub(crate) struct Claim {
+    pub(crate) signature: Option<Bytes>,
+    pub(crate) token: Option<String>,
+    pub(crate) headers: Headers,
+}
+
+#[derive(Debug)]
+pub(crate) enum NotAdmitted {
+    NotProven(NotProven),
+    NotStored(PublishError),
+}
+
+pub(crate) struct Admission {
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) clock: Clock,
+    pub(crate) to_markdown: ToMarkdown,
+    recent: Recent,
+    folds: Folds,
+}
+
+impl Admission {
+    pub(crate) fn new(queue: Arc<dyn Queue>, clock: Clock, to_markdown: ToMarkdown) -> Self {
+        Self { queue, clock, to_markdown, recent: Recent::default(), folds: Folds::default() }
+    }
+
+    /// The ids of the body's events, in the order of publication, once they would survive a crash.
+    pub(crate) async fn admit(self: &Arc<Self>, known: &Arc<Known>, body: Bytes, claim: Claim) -> Result<Vec<EventId>, NotAdmitted> {
+        let received = Instant::now();
+        let (events, body) = if body.len() > LARGE {
+            let (this, known) = (self.clone(), known.clone());
+            let read = tokio::task::spawn_blocking(move || this.read(&known.source, body, &claim)).await;
+            read.map_err(|_| NotAdmitted::NotStored(PublishError::Unavailable("reading the body failed".into())))?
+        } else {
+            self.read(&known.source, body, &claim)
+        }
+        .map_err(NotAdmitted::NotProven)?;
+        self.store(known, events, body, received).await
+    }
+
+    fn read(&self, source: &Source, body: Bytes, claim: &Claim) -> Result<(Vec<Event>, Bytes), NotProven> {
+        let body: Verified<Bytes> = source.verifier.verify(body, claim.signature.as_deref(), claim.token.as_deref())?;
+        let events = normalize(&Received {
+            connection: &source.connection,
+            base_url: &source.base_url,
+            body: body.get(),
+            headers: &claim.headers,
+            received_at: self.clock.now(),
+            to_markdown: self.to_markdown,
+        });
+        Ok((events, body.into_inner()))
+    }
+
+    async fn store(&self, known: &Known, events: Vec<Event>, body: Bytes, received: Instant) -> Result<Vec<EventId>, NotAdmitted> {
+        let ids: Vec<EventId> = events.iter().map(|event| event.id.clone()).collect();
+        if let [event] = events.as_slice()
+            && let Some(twin) = self.folds.twin_of(event, &body)
+        {
+            telemetry::duplicate(event.connection.as_str());
+            return Ok(vec![twin]);
+        }
+        if self.recent.contains_all(ids.iter()) {
+            events.iter().for_each(|event| telemetry::duplicate(event.connection.as_str()));
+            return Ok(ids);
+        }
+        let envelopes: Vec<Arc<Envelope>> = events
+            .into_iter()
+            .map(|event| Arc::new(Envelope { event, raw: body.clone(), target: None, traceparent: None, received: Some(received) }))
+            .collect();
+        match tokio::time::timeout(PUBLISH_LIMIT, self.queue.publish(envelopes.clone())).await {
+            Ok(published) => published.map_err(NotAdmitted::NotStored)?,
+            Err(_) => return Err(NotAdmitted::NotStored(PublishError::Unavailable("the queue took too long".into()))),
+        }
+        self.recent.remember(&ids);
+        for envelope in &envelopes {
+            let event = &envelope.event;
+            self.folds.remember(event, &body);
+            known.metrics.event(event.kind().as_str());
+            known.metrics.receipt_delay(event.data.received_at.since(event.data.occurred_at));
+        }
+        Ok(ids)
+    }
+}

@@ -1,0 +1,17 @@
+//! The door: proves the sender, normalizes, stores durably, and only then answers. It asks nobody anything.
+//!
+//! An authentic body is never refused for its content. What it answers when it cannot store is what Jira repeats.
+
+mod admit;
+mod body;
+mod connections;
+mod fold;
+mod recent;
+mod server;
+mod settings;
+mod verify;
+
+pub use admit::Source;
+pub use server::{Door, router, serve};
+pub use settings::{NoProof, Proof, Settings, WebhookSettings};
+pub use verify::{NotProven, Verified, Verifier};

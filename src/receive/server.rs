@@ -1,0 +1,187 @@
+//! The receiver's listener and its answers: `POST /hooks/{connection}` and `POST /hooks/{connection}/{token}`, nothing else.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName, Request, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use bytes::Bytes;
+use hyper_util::rt::TokioTimer;
+use serde::Serialize;
+use serde_json::json;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::admit::{Admission, Claim, Known, NotAdmitted, Source};
+use super::body::{self, BodyError, Budget};
+use super::connections::Places;
+use super::settings::Settings;
+use crate::clock::Clock;
+use crate::event::{EventId, ToMarkdown};
+use crate::jira::Headers;
+use crate::queue::Queue;
+use crate::setting::ConnectionName;
+use crate::telemetry::Entrance;
+
+/// What a sender is told to wait while nothing can be stored.
+const RETRY_AFTER_SECONDS: &str = "5";
+/// What a connection may make us hold before its headers are read.
+const READ_BUFFER: usize = 64 * 1024;
+/// Delivery headers are kept up to this length: they end in the event.
+const HEADER_MAX: usize = 256;
+
+/// Everything behind the receiver's listener.
+#[derive(Clone)]
+pub struct Door {
+    sources: Arc<BTreeMap<ConnectionName, Arc<Known>>>,
+    admission: Arc<Admission>,
+    settings: Arc<Settings>,
+    budget: Budget,
+}
+
+impl Door {
+    pub fn new(sources: Vec<Source>, queue: Arc<dyn Queue>, clock: Clock, to_markdown: ToMarkdown, settings: Settings) -> Self {
+        Self {
+            sources: Arc::new(sources.into_iter().map(known).collect()),
+            admission: Arc::new(Admission::new(queue, clock, to_markdown)),
+            budget: Budget::new(settings.bytes_in_flight),
+            settings: Arc::new(settings),
+        }
+    }
+}
+
+fn known(source: Source) -> (ConnectionName, Arc<Known>) {
+    let metrics = Entrance::new(source.connection.as_str());
+    (source.connection.clone(), Arc::new(Known { source, metrics }))
+}
+
+/// The answer to a body that is stored.
+#[derive(Serialize)]
+struct Accepted {
+    event_ids: Vec<EventId>,
+}
+
+pub fn router(door: Door) -> Router {
+    let wrong_method = || async { refuse(StatusCode::METHOD_NOT_ALLOWED, "send it with POST") };
+    Router::new()
+        .route("/hooks/{connection}", post(hook).fallback(wrong_method))
+        .route("/hooks/{connection}/{token}", post(hook_with_token).fallback(wrong_method))
+        .fallback(|| async { refuse(StatusCode::NOT_FOUND, "nothing is here") })
+        .with_state(door)
+}
+
+/// Serves until the token fires, then finishes what is in hand within the deadline.
+pub async fn serve(listener: std::net::TcpListener, door: Door, stop: CancellationToken, deadline: Duration) -> std::io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let handle = axum_server::Handle::new();
+    let places = Places::new(door.settings.connections_max);
+    let header_timeout = door.settings.header_timeout.0;
+    let mut server = axum_server::from_tcp(listener)?.acceptor(places).handle(handle.clone()).http1_only();
+    server
+        .http_builder()
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .ignore_invalid_headers(true)
+        .max_buf_size(READ_BUFFER);
+    let serving = server.serve(router(door).into_make_service());
+    tokio::pin!(serving);
+    tokio::select! {
+        ended = &mut serving => ended,
+        () = stop.cancelled() => {
+            handle.graceful_shutdown(Some(deadline));
+            serving.await
+        }
+    }
+}
+
+async fn hook(State(door): State<Door>, Path(connection): Path<String>, request: Request<Body>) -> Response {
+    answer(door, &connection, None, request).await
+}
+
+async fn hook_with_token(State(door): State<Door>, Path((connection, token)): Path<(String, String)>, request: Request<Body>) -> Response {
+    answer(door, &connection, Some(token), request).await
+}
+
+async fn answer(door: Door, connection: &str, token: Option<String>, request: Request<Body>) -> Response {
+    let Some(known) = door.sources.get(connection) else {
+        return refuse(StatusCode::NOT_FOUND, "no such connection");
+    };
+    let started = Instant::now();
+    let (outcome, response) = take(&door, known, token, request).await;
+    known.metrics.request(outcome);
+    known.metrics.duration(started.elapsed());
+    response
+}
+
+async fn take(door: &Door, known: &Arc<Known>, token: Option<String>, request: Request<Body>) -> (&'static str, Response) {
+    let (source, metrics) = (&known.source, &known.metrics);
+    let (parts, body) = request.into_parts();
+    let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    let held = match body::read(body, announced, door.settings.max_body, door.settings.body_timeout.0, &door.budget).await {
+        Ok(held) => held,
+        Err(err) => return not_read(&err, source),
+    };
+    let claim = claim(&parts.headers, token);
+    match door.admission.admit(known, held.bytes.clone(), claim).await {
+        Ok(ids) => {
+            metrics.body(held.bytes.len());
+            metrics.received(door.admission.clock.now().ms());
+            ("accepted", Json(Accepted { event_ids: ids }).into_response())
+        }
+        Err(NotAdmitted::NotProven(why)) => {
+            tracing::warn!(connection = %source.connection, "a webhook for `{}` is refused: {why}", source.connection);
+            ("refused", refuse(StatusCode::UNAUTHORIZED, &why.to_string()))
+        }
+        Err(NotAdmitted::NotStored(why)) => {
+            tracing::warn!(connection = %source.connection, "a webhook for `{}` cannot be stored: {why}", source.connection);
+            ("unavailable", unavailable("it cannot be stored now"))
+        }
+    }
+}
+
+fn not_read(err: &BodyError, source: &Source) -> (&'static str, Response) {
+    tracing::debug!(connection = %source.connection, ?err, "a body for `{}` was not read", source.connection);
+    match err {
+        BodyError::TooLarge => ("too_large", close(refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than `receiver.max_body`"))),
+        BodyError::TooSlow | BodyError::Gone => ("too_slow", close(refuse(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"))),
+        BodyError::Busy => ("unavailable", close(unavailable("too many bodies at a time"))),
+    }
+}
+
+fn claim(headers: &HeaderMap, token: Option<String>) -> Claim {
+    let text = |name: &str| {
+        let value = headers.get(name)?.to_str().ok()?;
+        (!value.is_empty() && value.len() <= HEADER_MAX).then(|| value.to_owned())
+    };
+    Claim {
+        signature: headers.get(HeaderName::from_static("x-hub-signature")).map(|value| Bytes::copy_from_slice(value.as_bytes())),
+        token,
+        headers: Headers {
+            identifier: text("x-atlassian-webhook-identifier"),
+            retry: text("x-atlassian-webhook-retry").and_then(|count| count.parse().ok()).unwrap_or(0),
+            flow: text("x-atlassian-webhook-flow").map(|flow| flow.to_lowercase()),
+        },
+    }
+}
+
+fn refuse(status: StatusCode, why: &str) -> Response {
+    (status, Json(json!({ "error": why }))).into_response()
+}
+
+fn unavailable(why: &str) -> Response {
+    let mut response = refuse(StatusCode::SERVICE_UNAVAILABLE, why);
+    response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER_SECONDS));
+    response
+}
+
+/// What is left of the body is not read: the connection cannot be used again.
+fn close(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    response
+}

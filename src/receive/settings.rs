@@ -1,0 +1,66 @@
+//! What a user may set of the door: `[receiver]`, and `webhook` of a connection.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::setting::{ByteSize, Secret, SecretSource, Span};
+
+/// `[receiver]`
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Where Jira's webhooks are taken; meant to face the internet.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// A longer body is answered 413.
+    pub max_body: ByteSize,
+    /// All bodies being read or stored together; above it the answer is 503.
+    pub bytes_in_flight: ByteSize,
+    /// A connection whose headers take longer is closed.
+    pub header_timeout: Span,
+    /// A body that takes longer is answered 408.
+    pub body_timeout: Span,
+    /// One more connection is closed at once.
+    pub connections_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            max_body: ByteSize::mib(25),
+            bytes_in_flight: ByteSize::mib(64),
+            header_timeout: Span::seconds(10),
+            body_timeout: Span::seconds(30),
+            connections_max: 4096,
+        }
+    }
+}
+
+/// `webhook` of a connection: how its sender is proven. All proofs that are configured must hold.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebhookSettings {
+    /// Keys of `X-Hub-Signature`; any of them serves, so that one can be replaced without a gap.
+    pub secrets: Vec<SecretSource>,
+    /// The last part of the URL `/hooks/CONNECTION/TOKEN`.
+    pub token: Option<SecretSource>,
+    /// `"none"` takes whatever comes, without any proof.
+    pub proof: Option<NoProof>,
+}
+
+/// The one word that opens the door to everybody: it must be written out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum NoProof {
+    None,
+}
+
+/// The proofs of a connection with their secrets resolved; none of them is empty. Without any, everything is taken.
+#[derive(Debug, Clone, Default)]
+pub struct Proof {
+    pub secrets: Vec<Secret>,
+    pub token: Option<Secret>,
+}
