@@ -2,6 +2,7 @@
 //!
 //! Rooms are layers: each imports only rooms below it, never a sister; `tests/tidy.rs` keeps it so. See ARCHITECTURE.md.
 
+pub mod api;
 pub mod backoff;
 pub mod clock;
 pub mod deliver;
