@@ -13,6 +13,7 @@ pub mod receive;
 pub mod render;
 pub mod setting;
 pub mod shutdown;
+pub mod simulate;
 pub mod sink;
 pub mod store;
 pub mod telemetry;
