@@ -5,6 +5,7 @@
 pub mod api;
 pub mod backoff;
 pub mod clock;
+pub mod config;
 pub mod deliver;
 pub mod event;
 pub mod jira;

@@ -1,0 +1,75 @@
+//! `[rule."NAME"]`: read and held against the sinks. What `when` and the templates mean is compiled elsewhere; each place is kept for that.
+
+use super::fingerprint::Fingerprint;
+use super::fit::{Section, fit, label};
+use super::problems::Place;
+use super::secrets::Reading;
+use super::tree::{self, Step, members};
+use super::wording::suggest;
+use crate::deliver::{RuleSettings, SendSettings};
+
+/// A rule as it is written; rules keep the order of the files.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    pub name: String,
+    pub place: Place,
+    pub when: String,
+    pub when_place: Place,
+    pub send: Vec<Send>,
+    pub enabled: bool,
+}
+
+/// One entry of a rule's `send`; `settings.to` names an existing sink where there are no problems.
+#[derive(Debug, Clone)]
+pub struct Send {
+    pub settings: SendSettings,
+    pub place: Place,
+    pub template_place: Place,
+    pub blocks_place: Place,
+}
+
+pub(crate) fn read<'a>(section: &Section<'a>, fingerprint: &mut Fingerprint, reading: &mut Reading<'a>) -> Option<Rule> {
+    fingerprint.add(section, &[]);
+    let (settings, rest) = fit::<RuleSettings>(section, &[], reading.sources, &mut reading.problems)?;
+    let is_cut =
+        |value| tree::get(value, &members(&["send"])).and_then(|send| send.get_ref().as_array()).is_none_or(|send| send.is_empty());
+    if is_cut(&rest.value) && !is_cut(&section.value) {
+        // Every entry was wrong, which is told: that nothing is left would be told in vain.
+        return None;
+    }
+    let send = settings.send.into_iter().enumerate().map(|(index, settings)| {
+        let place = |name: &str| {
+            let path = [members(&["send"]), vec![Step::Entry(index)], members(&[name])].concat();
+            tree::offset(&rest.value, &path)
+        };
+        let entry = place("to").unwrap_or(rest.offset);
+        Send {
+            settings,
+            place: reading.sources.place(entry),
+            template_place: reading.sources.place(place("template").unwrap_or(entry)),
+            blocks_place: reading.sources.place(place("blocks").unwrap_or(entry)),
+        }
+    });
+    Some(Rule {
+        name: section.name.clone(),
+        place: reading.sources.place(section.offset),
+        when: settings.when,
+        when_place: rest.place(&members(&["when"]), reading.sources),
+        send: send.collect(),
+        enabled: settings.enabled,
+    })
+}
+
+/// `names`: every name that a section bears, also of sections that could not be read.
+pub(crate) fn check_targets(rules: &[Rule], names: &[&str], reading: &mut Reading<'_>) {
+    for rule in rules {
+        for send in &rule.send {
+            let to = send.settings.to.as_str();
+            if !names.contains(&to) {
+                let message = format!("{} sends to `{to}`, and there is no such sink", label("rule", &rule.name));
+                let hint = if names.is_empty() { format!("add `[sink.{to}]`") } else { suggest(to, names, "there are") };
+                reading.problems.add(send.place.clone(), message, hint);
+            }
+        }
+    }
+}

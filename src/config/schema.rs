@@ -1,0 +1,95 @@
+//! The JSON Schema of the file, made from the settings types.
+
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
+use serde_json::{Value, json};
+
+use super::connections::ConnectionSettings;
+use super::queue::Road;
+use super::sinks::KINDS;
+use crate::deliver::RuleSettings;
+use crate::queue::embedded;
+use crate::sink::{file, http, slack, stdout, tickets};
+use crate::{api, deliver, receive, store};
+
+/// The file as it is written. Only its schema is used: the file itself is read section by section.
+#[derive(JsonSchema)]
+#[schemars(title = "Ticketwire configuration", deny_unknown_fields)]
+#[expect(dead_code, reason = "it stands for the file and is never made")]
+struct File {
+    /// Where everything is kept; against the working directory. Other relative paths are against this one.
+    #[schemars(default = "data_dir")]
+    data_dir: Option<String>,
+    /// More files, against the directory of this one; one `*` may stand in a file's name.
+    include: Option<Vec<String>>,
+    receiver: Option<receive::Settings>,
+    admin: Option<api::Settings>,
+    queue: Option<AnyQueue>,
+    store: Option<store::Settings>,
+    deliver: Option<deliver::Settings>,
+    connection: Option<BTreeMap<String, ConnectionSettings>>,
+    sink: Option<BTreeMap<String, AnySink>>,
+    rule: Option<BTreeMap<String, RuleSettings>>,
+}
+
+fn data_dir() -> Option<String> {
+    Some(super::DATA_DIR.to_owned())
+}
+
+/// The schema as `config schema` prints it.
+pub fn schema() -> Value {
+    let generator = SchemaSettings::draft2020_12().for_deserialize().into_generator();
+    generator.into_root_schema_for::<File>().to_value()
+}
+
+/// One of the sinks' settings, chosen by `type`.
+struct AnySink;
+
+impl JsonSchema for AnySink {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Sink".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let kinds: Vec<Schema> = KINDS.into_iter().map(|kind| sink(kind, generator)).collect();
+        schemars::json_schema!({ "oneOf": kinds })
+    }
+}
+
+fn sink(kind: &str, generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = match kind {
+        "tickets" => tickets::Settings::json_schema(generator),
+        "slack" => slack::Settings::json_schema(generator),
+        "file" => file::Settings::json_schema(generator),
+        "stdout" => stdout::Settings::json_schema(generator),
+        _ => http::Settings::json_schema(generator),
+    };
+    let object = schema.ensure_object();
+    if let Some(members) = object.entry("properties").or_insert_with(|| json!({})).as_object_mut() {
+        members.insert("type".into(), json!({ "const": kind }));
+    }
+    if let Some(required) = object.entry("required").or_insert_with(|| json!([])).as_array_mut() {
+        required.insert(0, json!("type"));
+    }
+    schema
+}
+
+/// What every queue has, and what its engine has.
+struct AnyQueue;
+
+impl JsonSchema for AnyQueue {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Queue".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let road = Road::json_schema(generator);
+        let mut schema = embedded::Settings::json_schema(generator);
+        let road = road.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+        if let Some(members) = schema.ensure_object().get_mut("properties").and_then(Value::as_object_mut) {
+            members.extend(road);
+        }
+        schema
+    }
+}

@@ -1,0 +1,174 @@
+//! `[sink.NAME]`: which type has which settings, and what of them are secrets and paths. A new type of sink is a new row here.
+
+use serde::de::DeserializeOwned;
+
+use super::fingerprint::Fingerprint;
+use super::fit::{Section, fit};
+use super::problems::Place;
+use super::secrets::{self, Reading};
+use super::tree::{self, members};
+use super::wording::suggest;
+use crate::setting::SinkName;
+use crate::sink::{BuildError, Clearance, file, http, slack, stdout, tickets};
+
+/// A sink as it is configured, its secrets resolved.
+#[derive(Debug, Clone)]
+pub struct Sink {
+    pub name: SinkName,
+    pub place: Place,
+    pub clearance: Clearance,
+    pub settings: SinkSettings,
+}
+
+#[derive(Debug, Clone)]
+pub enum SinkSettings {
+    Tickets(tickets::Settings),
+    Slack(slack::Settings),
+    File(file::Settings),
+    Stdout(stdout::Settings),
+    Http(http::Settings),
+}
+
+impl SinkSettings {
+    /// The `type` in the file.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Tickets(_) => "tickets",
+            Self::Slack(_) => "slack",
+            Self::File(_) => "file",
+            Self::Stdout(_) => "stdout",
+            Self::Http(_) => "http",
+        }
+    }
+
+    /// Gets nothing but what rules send.
+    pub fn is_for_people(&self) -> bool {
+        matches!(self, Self::Slack(_))
+    }
+
+    fn clearance(&self) -> Clearance {
+        match self {
+            Self::Tickets(settings) => settings.clearance(),
+            Self::Slack(settings) => settings.clearance(),
+            Self::File(settings) => settings.clearance(),
+            Self::Stdout(settings) => settings.clearance(),
+            Self::Http(settings) => settings.clearance(),
+        }
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        match self {
+            Self::Tickets(settings) => settings.check(),
+            Self::Slack(settings) => settings.check(),
+            Self::File(settings) => settings.check(),
+            Self::Stdout(settings) => settings.check(),
+            Self::Http(settings) => settings.check(),
+        }
+    }
+}
+
+pub(crate) const KINDS: [&str; 5] = ["tickets", "slack", "file", "stdout", "http"];
+/// The member that is not a setting of the sink itself.
+const TYPE: &str = "type";
+
+pub(crate) fn secrets_of(kind: &str) -> &'static [&'static [&'static str]] {
+    match kind {
+        "slack" => &[&["token"], &["webhook_url"]],
+        "http" => &[&["secret"]],
+        _ => &[],
+    }
+}
+
+fn paths_of(kind: &str) -> &'static [&'static [&'static str]] {
+    if kind == "file" { &[&["path"]] } else { &[] }
+}
+
+/// Reads one sink; what is wrong with it is in the report.
+pub(crate) fn read<'a>(
+    section: &Section<'a>,
+    data_dir: &std::path::Path,
+    fingerprint: &mut Fingerprint,
+    reading: &mut Reading<'a>,
+) -> Option<Sink> {
+    let kind = kind_of(section, reading)?;
+    fingerprint.add(section, secrets_of(kind));
+    let mut own = section.clone();
+    tree::remove(&mut own.value, &members(&[TYPE]));
+    secrets::resolve(&mut own, secrets_of(kind), data_dir, reading);
+    secrets::make_absolute(&mut own, paths_of(kind), data_dir);
+    let settings = match kind {
+        "tickets" => SinkSettings::Tickets(settings(&own, reading)?),
+        "stdout" => SinkSettings::Stdout(settings(&own, reading)?),
+        "file" => SinkSettings::File(settings(&own, reading)?),
+        "http" => SinkSettings::Http(settings(&own, reading)?),
+        _ => SinkSettings::Slack(settings(&own, reading)?),
+    };
+    check(&own, &settings, reading);
+    check_raw(&own, &settings, reading);
+    let place = reading.sources.place(section.offset);
+    Some(Sink { name: section.name.parse().ok()?, place, clearance: settings.clearance(), settings })
+}
+
+fn settings<'a, T: DeserializeOwned>(own: &Section<'a>, reading: &mut Reading<'a>) -> Option<T> {
+    fit(own, &[TYPE], reading.sources, &mut reading.problems).map(|(settings, _)| settings)
+}
+
+fn kind_of(section: &Section<'_>, reading: &mut Reading<'_>) -> Option<&'static str> {
+    let path = members(&[TYPE]);
+    let place = section.place(&path, reading.sources);
+    let typed = tree::get(&section.value, &path).map(|value| value.get_ref().as_str().unwrap_or_default());
+    let Some(typed) = typed else {
+        reading.problems.add(place, format!("`type` is missing in {}", section.label()), suggest("", &KINDS, "add one of"));
+        return None;
+    };
+    let known = KINDS.into_iter().find(|kind| *kind == typed);
+    if known.is_none() {
+        let message = format!("`type` of {}: there is no sink of type `{typed}`", section.label());
+        reading.problems.add(place, message, suggest(typed, &KINDS, "write one of"));
+    }
+    known
+}
+
+/// What the types of the members cannot say.
+fn check(section: &Section<'_>, settings: &SinkSettings, reading: &mut Reading<'_>) {
+    let (place, what) = match settings.check() {
+        Ok(()) => return,
+        Err(BuildError::Setting { setting, reason }) => {
+            (section.place(&members(&[setting]), reading.sources), format!("`{setting}` of {}: {reason}", section.label()))
+        }
+        Err(BuildError::Surroundings { reason }) => (reading.sources.place(section.offset), format!("{}: {reason}", section.label())),
+    };
+    reading.problems.add(place, what, format!("`ticketwire config example` shows a sink of type `{}`", settings.kind()));
+}
+
+/// The body as it came cannot be guarded part by part: it may hold every comment of its issue.
+fn check_raw(section: &Section<'_>, settings: &SinkSettings, reading: &mut Reading<'_>) {
+    let includes_raw = match settings {
+        SinkSettings::File(file) => file.include_raw,
+        SinkSettings::Stdout(stdout) => stdout.include_raw,
+        SinkSettings::Http(http) => http.include_raw,
+        SinkSettings::Tickets(_) | SinkSettings::Slack(_) => false,
+    };
+    if includes_raw && !settings.clearance().clears_everything() {
+        let place = section.place(&members(&["include_raw"]), reading.sources);
+        let message = format!("`include_raw` of {} would hand restricted content to a sink that is not cleared for it", section.label());
+        let hint = "remove `include_raw`, or clear the sink for everything: \
+            `clearance = { security_levels = [\"*\"], restricted_comments = true, internal_comments = true }`";
+        reading.problems.add(place, message, hint);
+    }
+}
+
+/// Two sinks that write to one place would tear each other's lines.
+pub(crate) fn check_shared(sinks: &[Sink], reading: &mut Reading<'_>) {
+    for (at, sink) in sinks.iter().enumerate() {
+        let is_shared = |first: &&Sink| match (&first.settings, &sink.settings) {
+            (SinkSettings::Stdout(_), SinkSettings::Stdout(_)) => true,
+            (SinkSettings::File(first), SinkSettings::File(second)) => first.path == second.path,
+            _ => false,
+        };
+        if let Some(first) = sinks.iter().take(at).find(is_shared) {
+            let message = format!("`[sink.{}]` writes to the same place as `[sink.{}]` ({})", sink.name, first.name, first.place);
+            reading.problems.add(sink.place.clone(), message, "remove one of them, or give it another path");
+        }
+    }
+}
