@@ -3,7 +3,9 @@
 //! Rooms are layers: each imports only rooms below it, never a sister; `tests/tidy.rs` keeps it so. See ARCHITECTURE.md.
 
 pub mod api;
+pub mod app;
 pub mod backoff;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod deliver;

@@ -1,0 +1,71 @@
+//! Work on a timer: gauges that nobody else keeps, and rows that have outlived their retention.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::operations::Backstage;
+use crate::setting::SinkName;
+use crate::telemetry;
+
+const GAUGES_EVERY: Duration = Duration::from_secs(5);
+const EXPIRE_EVERY: Duration = Duration::from_secs(600);
+
+/// Backlog, waiting room and dead letters per sink, as of a few seconds ago.
+pub(super) async fn keep(backstage: Arc<Backstage>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        measure(&backstage).await;
+        backstage.exporter.run_upkeep();
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(GAUGES_EVERY) => {}
+        }
+    }
+}
+
+/// What cannot be read keeps its last figure: a store in trouble must not look like one without dead letters.
+async fn measure(backstage: &Backstage) {
+    let explainer = &backstage.explainer;
+    let (Ok(backlog), Ok(waits), Ok(letters)) =
+        (explainer.queue.backlog().await, explainer.store.waiting_counts().await, explainer.store.dead_counts().await)
+    else {
+        return;
+    };
+    let mut waiting: BTreeMap<SinkName, (u64, Option<i64>)> = BTreeMap::new();
+    for row in backlog {
+        let entry = waiting.entry(row.sink).or_default();
+        entry.0 += row.waiting;
+        let oldest = row.oldest.map(crate::clock::Timestamp::ms);
+        entry.1 = [entry.1, oldest].into_iter().flatten().min();
+    }
+    let mut parked: BTreeMap<SinkName, u64> = waiting.keys().map(|sink| (sink.clone(), 0)).collect();
+    let mut dead = parked.clone();
+    for (sink, _, count, _) in waits {
+        *parked.entry(sink).or_default() += count;
+    }
+    for (sink, count) in letters {
+        *dead.entry(sink).or_default() += count;
+    }
+    for (sink, (count, oldest)) in &waiting {
+        telemetry::queue_events(sink.as_str(), *count);
+        telemetry::queue_oldest(sink.as_str(), *oldest);
+    }
+    parked.iter().for_each(|(sink, count)| telemetry::parked_deliveries(sink.as_str(), *count));
+    dead.iter().for_each(|(sink, count)| telemetry::dead_letters(sink.as_str(), *count));
+}
+
+pub(super) async fn expire(backstage: Arc<Backstage>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(EXPIRE_EVERY) => {}
+        }
+        match backstage.explainer.store.expire(backstage.clock.now()).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "{count} rows have outlived their retention and are gone"),
+            Err(err) => tracing::warn!("what is too old cannot be removed now: {err}"),
+        }
+    }
+}

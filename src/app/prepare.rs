@@ -1,0 +1,63 @@
+//! A configuration with its rules compiled: what is wrong with either is told in one report.
+
+use std::sync::Arc;
+
+use crate::config::{Config, Draft, Problems, SinkSettings};
+use crate::deliver::{Names, RuleError, RulePart, RuleSettings, Rules, SinkTraits};
+use crate::render::Dialect;
+use crate::setting::SinkName;
+
+/// Ready to be started.
+pub struct Prepared {
+    pub config: Config,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) names: Arc<Names>,
+}
+
+/// Compiles the rules of a draft; `config check` and `serve` say the same because both come through here.
+pub fn prepare(mut draft: Draft) -> Result<Prepared, Problems> {
+    let names = Names::of_events();
+    let written: Vec<(String, RuleSettings)> = draft
+        .config
+        .rules
+        .iter()
+        .map(|rule| {
+            let send = rule.send.iter().map(|send| send.settings.clone()).collect();
+            (rule.name.clone(), RuleSettings { when: rule.when.clone(), send, enabled: rule.enabled })
+        })
+        .collect();
+    let config = &draft.config;
+    let rules = match Rules::compile(&written, &|sink| traits_of(config, sink), &names) {
+        Ok(rules) => rules,
+        Err(errors) => {
+            for error in errors {
+                add(&draft.config, error, &mut draft.problems);
+            }
+            Rules::default()
+        }
+    };
+    let config = draft.finish()?;
+    Ok(Prepared { config, rules: Arc::new(rules), names: Arc::new(names) })
+}
+
+fn traits_of(config: &Config, name: &SinkName) -> Option<SinkTraits> {
+    let sink = config.sinks.iter().find(|sink| sink.name == *name)?;
+    Some(match &sink.settings {
+        SinkSettings::Slack(slack) if slack.webhook_url.is_some() => {
+            SinkTraits { dialect: Some(Dialect::SlackMrkdwn), target: Some(name.as_str().into()) }
+        }
+        SinkSettings::Slack(slack) => SinkTraits { dialect: Some(Dialect::SlackMrkdwn), target: slack.channel.as_deref().map(Arc::from) },
+        SinkSettings::Tickets(_) | SinkSettings::File(_) | SinkSettings::Stdout(_) | SinkSettings::Http(_) => {
+            SinkTraits { dialect: None, target: None }
+        }
+    })
+}
+
+fn add(config: &Config, error: RuleError, problems: &mut Problems) {
+    let Some(rule) = config.rules.iter().find(|rule| rule.name == error.rule) else { return };
+    let place = match error.part {
+        RulePart::When => rule.when_place.clone(),
+        RulePart::Send(number) => rule.send.get(number).map_or_else(|| rule.place.clone(), |send| send.template_place.clone()),
+    };
+    problems.add(place, format!("`[rule.{:?}]`: {}", error.rule, error.message), error.hint);
+}

@@ -1,0 +1,120 @@
+//! Speaking to a running service: where it listens, with which token, and what its answers mean for the exit code.
+
+use std::time::Duration;
+
+use reqwest::{Client, Method, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::Failure;
+use super::arguments::Options;
+use crate::api;
+use crate::config::{self, Config};
+use crate::setting::Secret;
+
+const TIMEOUT: Duration = Duration::from_secs(20);
+const TOKEN_VARIABLE: &str = "TICKETWIRE_ADMIN_TOKEN";
+
+pub(crate) struct Admin {
+    base: String,
+    token: Secret,
+    client: Client,
+}
+
+impl Admin {
+    pub(crate) fn find(options: &Options) -> Result<Self, Failure> {
+        let (base, token) = match &options.admin {
+            Some(url) => (url.trim_end_matches('/').to_owned(), given_token(options)?),
+            None => {
+                let config = where_it_runs(options)?;
+                (base_of(&config), configured_token(&config, options)?)
+            }
+        };
+        let client = Client::builder().timeout(TIMEOUT).no_proxy().build().map_err(|err| Failure::Other(err.into()))?;
+        Ok(Self { base, token, client })
+    }
+
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.call(Method::GET, path, None::<&()>).await
+    }
+
+    pub(crate) async fn post<B: Serialize + Sync, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, Failure> {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    async fn call<B: Serialize + Sync, T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<&B>) -> Result<T, Failure> {
+        let mut request = self.client.request(method, format!("{}/api/v1/{path}", self.base)).bearer_auth(self.token.expose());
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let unreachable = |err: reqwest::Error| {
+            Failure::Unreachable(format!(
+                "no service answers at {}: {}\nhint: start it with `ticketwire serve`, or name it with `--admin URL`",
+                self.base,
+                err.without_url()
+            ))
+        };
+        let response = request.send().await.map_err(unreachable)?;
+        let status = response.status();
+        let bytes = response.bytes().await.map_err(unreachable)?;
+        if status.is_success() {
+            return serde_json::from_slice(&bytes)
+                .map_err(|err| Failure::Other(anyhow::anyhow!("the service's answer is not understood: {err}")));
+        }
+        let detail = serde_json::from_slice::<Value>(&bytes).ok().and_then(|problem| Some(problem.get("detail")?.as_str()?.to_owned()));
+        let detail = detail.unwrap_or_else(|| status.to_string());
+        Err(match status {
+            StatusCode::UNAUTHORIZED => Failure::Other(anyhow::anyhow!(
+                "the service at {} refuses the admin token; give the right one with `--token-file`",
+                self.base
+            )),
+            _ => Failure::Other(anyhow::anyhow!("{detail}")),
+        })
+    }
+}
+
+/// Where the service listens and keeps its token: neither its secrets nor its rules are needed for that.
+fn where_it_runs(options: &Options) -> Result<Config, Failure> {
+    let draft = Config::draft(options.config.as_deref(), config::environment());
+    let is_readable =
+        options.config.as_deref().is_none_or(|path| std::fs::read_to_string(path).is_ok_and(|text| text.parse::<toml::Table>().is_ok()));
+    if is_readable { Ok(draft.config) } else { Err(Failure::Configuration(draft.problems.to_string())) }
+}
+
+fn base_of(config: &Config) -> String {
+    let listen = config.admin.listen;
+    // A service that listens everywhere is asked here.
+    let host = if listen.ip().is_unspecified() { "127.0.0.1".to_owned() } else { listen.ip().to_string() };
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    format!("http://{host}:{}", listen.port())
+}
+
+fn given_token(options: &Options) -> Result<Secret, Failure> {
+    if let Some(token) = token_file(options)? {
+        return Ok(token);
+    }
+    std::env::var(TOKEN_VARIABLE)
+        .map(Secret::new)
+        .map_err(|_| Failure::Other(anyhow::anyhow!("`--admin` needs a token: give `--token-file FILE` or set `{TOKEN_VARIABLE}`")))
+}
+
+fn configured_token(config: &Config, options: &Options) -> Result<Secret, Failure> {
+    if let Some(token) = token_file(options)? {
+        return Ok(token);
+    }
+    if let Some(token) = config.admin.tokens.first() {
+        return Ok(token.clone());
+    }
+    let path = config.data_dir.join(api::TOKEN_FILE);
+    std::fs::read_to_string(&path).map(|text| Secret::new(text.trim())).map_err(|err| {
+        let why = format!("no service has run here: its token `{}` cannot be read: {err}", path.display());
+        Failure::Unreachable(format!("{why}\nhint: start it with `ticketwire serve`, or name another with `-c FILE` or `--admin URL`"))
+    })
+}
+
+fn token_file(options: &Options) -> Result<Option<Secret>, Failure> {
+    let Some(path) = &options.token_file else { return Ok(None) };
+    let read = std::fs::read_to_string(path).map(|text| Some(Secret::new(text.trim())));
+    read.map_err(|err| Failure::Other(anyhow::anyhow!("the token file `{}` cannot be read: {err}", path.display())))
+}

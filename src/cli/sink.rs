@@ -1,0 +1,31 @@
+//! `sink list|pause|resume`.
+
+use serde_json::json;
+
+use super::Ended;
+use super::admin::Admin;
+use super::arguments::{Options, SinkCommand};
+use super::output::Output;
+use crate::api::SinkView;
+
+pub(crate) async fn run(what: SinkCommand, options: &Options, mut output: Output) -> Ended {
+    let admin = Admin::find(options)?;
+    let sink: SinkView = match what {
+        SinkCommand::List => return list(&admin, output).await,
+        SinkCommand::Pause { name, reason } => admin.post(&format!("sinks/{name}/pause"), &json!({ "reason": reason })).await?,
+        SinkCommand::Resume { name } => admin.post(&format!("sinks/{name}/resume"), &json!({})).await?,
+    };
+    if output.is_json {
+        return Ok(output.json(&sink)?);
+    }
+    Ok(output.line(&format!("sink `{}` is {}", sink.name, sink.state))?)
+}
+
+async fn list(admin: &Admin, mut output: Output) -> Ended {
+    let sinks: Vec<SinkView> = admin.get("sinks").await?;
+    if output.is_json {
+        return Ok(output.json(&sinks)?);
+    }
+    let row = |sink: &SinkView| vec![sink.name.to_string(), sink.kind.clone(), sink.state.clone(), sink.reason.clone().unwrap_or_default()];
+    Ok(output.table(&["NAME", "TYPE", "STATE", "REASON"], sinks.iter().map(row).collect(), "no sinks are configured")?)
+}

@@ -1,0 +1,9 @@
+//! The binary: everything is in the library.
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    ticketwire::cli::main()
+}
