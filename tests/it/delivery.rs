@@ -1,0 +1,6 @@
+//! Delivery from the road to the sinks, with everything in between that can go wrong: single cases here, random ones in `campaign`.
+
+mod campaign;
+mod cases;
+mod scripted;
+mod world;

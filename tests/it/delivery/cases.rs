@@ -1,0 +1,284 @@
+//! One fault at a time, where the random campaign would have to be lucky.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ticketwire::clock::Clock;
+use ticketwire::deliver::{Jiras, PauseState, paused_control};
+use ticketwire::jira::{Auth, Flavour, Jira};
+use ticketwire::setting::Secret;
+use ticketwire::sink::Sink;
+use tokio::time::Instant;
+
+use super::scripted::{Fault, Scripted, chat, file};
+use super::world::{LIMIT, World, acme, envelope, name, rules_for, settings, until};
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn chat_sink(script: impl FnMut(&str, u32) -> Fault + Send + 'static) -> Arc<Scripted> {
+    Arc::new(Scripted::new("team", chat(), script))
+}
+
+/// Faults for the first calls, then none.
+fn first(mut faults: Vec<Fault>) -> impl FnMut(&str, u32) -> Fault {
+    move |_, _| if faults.is_empty() { Fault::None } else { faults.remove(0) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_behind_a_failure_does_not_shorten_its_wait() {
+    let sink = chat_sink(first(vec![Fault::Failed, Fault::Failed]));
+    let world = World::new(1, settings(16, 6), vec![sink.clone()], rules_for("team", "a")).await;
+    let running = world.start().await;
+    for number in 1..=4 {
+        world.publish(envelope(number, 1, "a")).await;
+    }
+    assert!(until(SOON, async || sink.calls() >= 2).await, "the second try");
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let calls = sink.seen().calls.clone();
+    let waited = calls[1].at - calls[0].at;
+    assert!(waited >= Duration::from_millis(700), "the second try came after {waited:?}");
+    assert_eq!(calls.len(), 2, "the third try comes ten seconds after the second: {calls:?}");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_does_not_call_a_failure_earlier() {
+    // Issue 1 fails twice and waits ten seconds; then issue 2 meets a limit of a moment.
+    let sink = chat_sink({
+        let mut failures = 0;
+        let mut limited = false;
+        move |_, number| {
+            if number == 1 && failures < 2 {
+                failures += 1;
+                return Fault::Failed;
+            }
+            if number == 2 && !std::mem::replace(&mut limited, true) {
+                return Fault::Limited(Some(Duration::from_millis(50)));
+            }
+            Fault::None
+        }
+    });
+    let world = World::new(1, settings(16, 6), vec![sink.clone()], rules_for("team", "a")).await;
+    let running = world.start().await;
+    world.publish(envelope(1, 1, "a")).await;
+    assert!(until(SOON, async || sink.calls() >= 2).await);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    world.publish(envelope(2, 2, "a")).await;
+    assert!(until(SOON, async || sink.taken("#a") == [2]).await, "{:?}", sink.seen().calls);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(sink.calls_of(1).len(), 2, "{:?}", sink.seen().calls);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limited_target_waits_alone_and_then_drains_in_order() {
+    let until_then = Instant::now() + Duration::from_secs(2);
+    let sink = chat_sink(move |target, _| {
+        let left = until_then.saturating_duration_since(Instant::now());
+        if target == "#a" && !left.is_zero() { Fault::Limited(Some(left)) } else { Fault::None }
+    });
+    let world = World::new(2, settings(4, 6), vec![sink.clone()], rules_for("team", "ab")).await;
+    let running = world.start().await;
+    for number in 0..24 {
+        world.publish(envelope(number, number % 3, if number % 2 == 0 { "ab" } else { "a" })).await;
+    }
+    assert!(until(SOON, async || sink.taken("#b").len() == 12).await);
+    assert!(Instant::now() < until_then, "the other target waited too");
+    assert!(sink.taken("#a").is_empty());
+    world.finished(SOON).await.expect("it drains");
+    assert_eq!(sink.seen().wrong, Vec::<String>::new());
+    let taken = sink.taken("#a");
+    assert_eq!(taken.len(), 24);
+    for issue in 0..3 {
+        assert!(taken.iter().filter(|number| **number % 3 == issue).is_sorted(), "{taken:?}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_is_left_alone_from_the_answer_on_and_not_from_the_end_of_the_window() {
+    // Issue 1 is slow at #b before it comes to #a, which meanwhile asked issue 2 for patience.
+    let sink = chat_sink(|target, number| match (target, number) {
+        ("#a", 2) => Fault::Limited(Some(Duration::from_secs(2))),
+        ("#b", 1) => Fault::Slow(Duration::from_millis(800)),
+        _ => Fault::None,
+    });
+    let mut rules = rules_for("team", "ab");
+    rules.reverse();
+    let world = World::new(1, settings(16, 6), vec![sink.clone()], rules).await;
+    world.store.set_control(&paused_control(&name("team")), Some("for the test"), Clock::system().now()).await.expect("it is written");
+    let running = world.start().await;
+    world.publish(envelope(1, 1, "ab")).await;
+    world.publish(envelope(2, 2, "a")).await;
+    assert!(until(SOON, async || world.unfinished().await == (0, 3)).await);
+    world.store.set_control(&paused_control(&name("team")), None, Clock::system().now()).await.expect("it is written");
+    assert!(until(SOON, async || sink.calls() >= 2).await);
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    assert_eq!(sink.seen().wrong, Vec::<String>::new(), "{:?}", sink.seen().calls);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_is_not_starved_by_what_comes() {
+    let sink = chat_sink(first(vec![Fault::Limited(Some(Duration::from_millis(200)))]));
+    let world = World::new(1, settings(4, 6), vec![sink.clone()], rules_for("team", "a")).await;
+    let running = world.start().await;
+    world.publish(envelope(0, 1, "a")).await;
+    assert!(until(SOON, async || world.unfinished().await == (0, 1)).await);
+    // A backlog that takes longer than the limit: new windows are always there.
+    for number in 1..2_000 {
+        world.publish(envelope(number, 2 + number % 5, "a")).await;
+    }
+    assert!(until(SOON, async || sink.taken("#a").contains(&0)).await);
+    assert!(world.unfinished().await.0 > 0, "it had to wait until the backlog was gone");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_letter_is_retried_although_new_windows_are_always_there() {
+    let sink = chat_sink(first(vec![Fault::Refused]));
+    let world = World::new(1, settings(4, 6), vec![sink.clone()], rules_for("team", "a")).await;
+    let running = world.start().await;
+    world.publish(envelope(0, 1, "a")).await;
+    assert!(until(SOON, async || world.store.dead_letters(9).await.is_ok_and(|dead| dead.len() == 1)).await);
+    for number in 1..2_000 {
+        world.publish(envelope(number, 2 + number % 5, "a")).await;
+    }
+    assert_eq!(world.store.retry_dead(None, Clock::system().now()).await, Ok(1));
+    assert!(until(SOON, async || sink.taken("#a").contains(&0)).await);
+    assert!(world.unfinished().await.0 > 0, "it had to wait until the backlog was gone");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_in_which_one_panics_keeps_its_order() {
+    // Delivery 1 panics in company, and fails alone.
+    let sink = Arc::new(Scripted::new("events", file(), {
+        let mut tries = 0;
+        move |_, number| {
+            tries += u32::from(number == 1);
+            match (number, tries) {
+                (1, 1) => Fault::Panic,
+                (1, 2) => Fault::Failed,
+                _ => Fault::None,
+            }
+        }
+    }));
+    let world = World::new(1, settings(8, 6), vec![sink.clone()], Vec::new()).await;
+    for number in 1..=4 {
+        subscribe_then_publish(&world, number).await;
+    }
+    let running = world.start().await;
+    world.finished(SOON).await.expect("it goes on");
+    assert_eq!(sink.taken("events"), [1, 2, 3, 4]);
+    running.stop().await;
+}
+
+/// So that several envelopes are there when the first window is looked at.
+async fn subscribe_then_publish(world: &World, number: u32) {
+    use ticketwire::queue::Queue;
+    drop(world.queue.subscribe(&name("events")).await.expect("it is open"));
+    world.publish(envelope(number, 1, "a")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_is_never_larger_than_the_sink_takes() {
+    let sink = Arc::new(Scripted::new("events", file(), |_, _| Fault::None));
+    let world = World::new(1, settings(64, 6), vec![sink.clone()], Vec::new()).await;
+    for number in 0..50 {
+        subscribe_then_publish(&world, number).await;
+    }
+    let running = world.start().await;
+    world.finished(SOON).await.expect("it goes on");
+    assert_eq!(sink.taken("events"), (0..50).collect::<Vec<_>>());
+    assert!(sink.seen().largest <= file().batch, "{}", sink.seen().largest);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn careful_mode_buries_nothing_that_only_waits() {
+    // A sink that may be repeated, one at a time.
+    let mut traits = file();
+    traits.batch = 1;
+    let limit = || Fault::Limited(Some(Duration::from_millis(30)));
+    let sink = Arc::new(Scripted::new("events", traits, first(vec![limit(), limit(), limit(), limit(), limit()])));
+    let world = World::new(1, settings(8, 6), vec![sink.clone()], Vec::new()).await;
+    world.store.set_control("process/unclean_starts", Some("5"), Clock::system().now()).await.expect("it is written");
+    let running = world.start().await;
+    world.publish(envelope(1, 1, "a")).await;
+    world.finished(SOON).await.expect("it goes on");
+    assert_eq!(sink.taken("events"), [1], "{:?}", world.store.dead_letters(9).await);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_sink_gets_nothing_and_then_all_in_order() {
+    let revoked = Arc::new(AtomicBool::new(true));
+    let asked = revoked.clone();
+    let sink = chat_sink(move |_, _| if asked.load(Ordering::SeqCst) { Fault::Revoked } else { Fault::None });
+    let other = Arc::new(Scripted::new("events", file(), |_, _| Fault::None));
+    let world = World::new(2, settings(4, 6), vec![sink.clone(), other.clone()], rules_for("team", "a")).await;
+    let running = world.start().await;
+    world.publish(envelope(0, 1, "a")).await;
+    let paused = || running.supervisor.states().any(|(of, state)| *of == *sink.name() && matches!(state, PauseState::Paused(_)));
+    assert!(until(SOON, async || paused()).await);
+    let before = sink.calls();
+    for number in 1..40 {
+        world.publish(envelope(number, number % 3, "a")).await;
+    }
+    assert!(until(SOON, async || world.unfinished().await == (0, 40)).await, "{:?}", world.unfinished().await);
+    assert_eq!((sink.calls(), other.taken("events").len()), (before, 40));
+    revoked.store(false, Ordering::SeqCst);
+    world.store.set_control(&paused_control(sink.name()), None, Clock::system().now()).await.expect("it is written");
+    world.finished(LIMIT).await.expect("it drains");
+    let taken = sink.taken("#a");
+    assert_eq!(taken.len(), 40);
+    for issue in 0..3 {
+        assert!(taken.iter().filter(|number| **number > 0 && **number % 3 == issue).is_sorted(), "{taken:?}");
+    }
+    assert!(world.store.dead_letters(9).await.is_ok_and(|dead| dead.is_empty()));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_moment_without_an_answer_costs_a_moment() {
+    // Sixteen issues at once meet one short silence.
+    let silent = Instant::now() + Duration::from_millis(400);
+    let sink = chat_sink(move |_, _| if Instant::now() < silent { Fault::Down } else { Fault::None });
+    let mut settings = settings(16, 6);
+    settings.hold_in_lane = ticketwire::setting::Span::seconds(30);
+    let world = World::new(1, settings, vec![sink.clone()], rules_for("team", "a")).await;
+    let running = world.start().await;
+    for number in 0..16 {
+        world.publish(envelope(number, number, "a")).await;
+    }
+    world.finished(SOON).await.expect("it goes on");
+    let late = silent.elapsed();
+    assert!(late < Duration::from_secs(3), "everything came {late:?} after the sink was back");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_overtakes_an_event_that_cannot_be_decided_yet() {
+    let sink = chat_sink(|_, _| Fault::None);
+    let mut world = World::new(1, settings(16, 6), vec![sink.clone()], rules_for("team", "a")).await;
+    // Nobody listens on the port for discarded bytes.
+    let auth = Auth::Basic { username: "fred".into(), password: Secret::new("not a password") };
+    let url = "http://127.0.0.1:9".parse().expect("it is well formed");
+    let jira = Jira::new(acme(), url, auth, Some(Flavour::Datacenter), ticketwire::render::to_markdown).expect("a client");
+    world.jiras = Arc::new(Jiras::from([(acme(), Arc::new(jira))]));
+    let running = world.start().await;
+    let mut reduced = envelope(1, 1, "a");
+    if let Some(issue) = reduced.event.data.issue.as_mut() {
+        (issue.partial, issue.summary) = (true, None);
+    }
+    world.publish(reduced).await;
+    for (number, issue) in [(2, 1), (3, 2), (4, 1)] {
+        world.publish(envelope(number, issue, "a")).await;
+    }
+    assert!(until(SOON, async || world.unfinished().await == (0, 3)).await, "{:?}", world.unfinished().await);
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!((sink.taken("#a"), world.unfinished().await), (vec![3], (0, 3)));
+    running.stop().await;
+}

@@ -1,0 +1,174 @@
+//! What people read and scripts rely on: help, reports, tables and exit codes.
+
+use std::time::Duration;
+
+use serde_json::json;
+use ticketwire::clock::Timestamp;
+
+use crate::stage::{Scene, Stage, Story, said};
+
+const LIMIT: Duration = Duration::from_secs(30);
+const RULES: &str = r##"
+[rule."new tickets"]
+when = 'event.kind == "issue.created"'
+send = [{ to = "team", template = "{{ issue.key }}" }]
+[rule."nowhere"]
+when = 'event.kind == "issue.updated"'
+send = [{ to = "team", channel = "#nowhere", template = "{{ issue.key }}" }]
+"##;
+
+/// Times, generated ids and the folder of the stage are another each time; what stays keeps its place.
+fn redacted(text: &str, stage: &Stage) -> String {
+    let folder = stage.path("");
+    let text = text.replace(&folder.display().to_string(), "<folder>/");
+    let word = |word: &str| {
+        let bare = word.trim_end_matches([',', ':']);
+        let is_id = bare.len() == 36 && bare.chars().filter(|c| *c == '-').count() == 4;
+        let is_time = bare.ends_with('Z') && Timestamp::parse(bare).is_some();
+        match (is_id, is_time) {
+            (true, _) => word.replace(bare, "<id>"),
+            (_, true) => word.replace(bare, "<time>"),
+            _ => word.to_owned(),
+        }
+    };
+    let line = |line: &str| line.split(' ').map(word).collect::<Vec<_>>().join(" ");
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The columns of a table are as wide as what stands in them: only the words are compared.
+fn squeezed(text: &str) -> String {
+    text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn help_tells_what_there_is() {
+    let stage = Stage::new();
+    let help = said(stage.command(&["--help"])).await;
+    assert_eq!(help.code, 0);
+    insta::assert_snapshot!(help.out, @r"
+    A wire service for Jira: webhooks in, one durable road, every sink told once and in order
+
+    Usage: ticketwire [OPTIONS] <COMMAND>
+
+    Commands:
+      demo      Run everything against a simulated Jira and Slack; needs no file and no network
+      serve     Run the service
+      simulate  Run the simulated Jira and Slack alone
+      config    Check, explain or describe the configuration
+      trace     Show every event of an issue and what became of it at each sink
+      dead      Dead letters: deliveries that will not succeed by waiting [alias: dlq]
+      sink      Sinks: the configured destinations
+      queue     The road between the door and the sinks
+      help      Print this message or the help of the given subcommand(s)
+
+    Options:
+      -c, --config <FILE>      The configuration file; without it the embedded defaults under
+                               `./ticketwire-data`
+          --json               Print answers as JSON
+          --admin <URL>        The admin listener of a running service, as in `http://127.0.0.1:9080`;
+                               found by the configuration otherwise
+          --token-file <FILE>  A file with the admin token; with `--admin` also taken from
+                               `TICKETWIRE_ADMIN_TOKEN`
+          --log <LEVEL>        What is logged: error, warn, info, debug, or a filter such as
+                               `info,ticketwire::deliver=debug`
+      -h, --help               Print help
+      -V, --version            Print version
+
+    Exit codes: 0 ok, 1 the answer is no, 2 usage, 69 service not reachable, 78 configuration
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_file_is_reported_whole() {
+    let stage = Stage::new();
+    let text = "data_dir = \"data\"\n[receiver]\nlistn = \"127.0.0.1:0\"\n[connection.acme]\nurl = \"https://acme.example\"\n\
+                [sink.team]\ntype = \"slak\"\n[rule.all]\nwhen = 'event.knd == \"issue.created\"'\nsend = [{ to = \"events\" }]\n";
+    std::fs::write(stage.config(), text).expect("a file");
+    let check = stage.cli(&["config", "check"]).await;
+    assert_eq!((check.code, check.out.as_str()), (78, ""));
+    insta::assert_snapshot!(redacted(&check.err, &stage), @r#"
+    <folder>/ticketwire.toml:3: `listn` is no member of `[receiver]`
+      hint: did you mean `listen`?
+    <folder>/ticketwire.toml:4: `[connection.acme]` has no proof of the sender: neither `webhook.secrets` nor `webhook.token`
+      hint: add `webhook = { secrets = [{ env = "HOOK_SECRET" }] }`, or `webhook = { proof = "none" }` to take what comes
+    <folder>/ticketwire.toml:7: `type` of `[sink.team]`: there is no sink of type `slak`
+      hint: did you mean `slack`?
+    <folder>/ticketwire.toml:9: `[rule."all"]`: `when` names `event.knd`, which no event has
+      hint: did you mean `event.kind`?
+    <folder>/ticketwire.toml:10: `[rule.all]` sends to `events`, and there is no such sink
+      hint: there are `team`
+    the configuration has 5 problems
+    "#);
+    let config = stage.config().display().to_string();
+    let serve = said(stage.command(&["serve", "-c", &config])).await;
+    assert_eq!((serve.code, redacted(&serve.err, &stage)), (78, redacted(&check.err, &stage)), "`serve` says the same");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_speak_of_a_running_service() {
+    let (stage, scene) = (Stage::new(), Scene::set().await);
+    stage.configure(&format!("{}{}{}{RULES}", Scene::listening("acme"), super::DATA_SINKS, scene.workspace("team", true)));
+    assert_eq!(stage.cli(&["sink", "list"]).await.code, 69, "nobody is there yet");
+    scene
+        .slack
+        .answer(|_, body| (body["channel"] == "#nowhere").then(|| (200, None, json!({ "ok": false, "error": "channel_not_found" }))));
+    let _service = stage.serve().await;
+    let mut story = Story::new(41, "OPS");
+    stage.post("acme", &story.created(), "1").await;
+    stage.post("acme", &story.renamed("a better name"), "2").await;
+    stage.drained(&["events", "tickets", "team", "_archive"], LIMIT).await;
+
+    let trace = stage.cli(&["trace", "OPS-41"]).await;
+    assert_eq!(trace.code, 0, "{trace:?}");
+    insta::assert_snapshot!(redacted(&trace.out, &stage), @r"
+    <time>  issue.created  acme:issue:100041:created
+        delivered events at <time>
+        delivered tickets at <time>
+        delivered team #team by rule `new tickets` at <time>
+    <time>  issue.updated  acme:issue:100041:change:1000410002
+        delivered events at <time>
+        delivered tickets at <time>
+        dead      team #nowhere by rule `nowhere` at <time> (Slack answered `channel_not_found`: there is no such channel, or the bot may not see it)
+    ");
+    let dead = stage.cli(&["dead", "list"]).await;
+    let id = stage.cli_json(&["dead", "list"]).await[0]["id"].as_str().expect("an id").to_owned();
+    insta::assert_snapshot!(squeezed(&redacted(&dead.out.replace(&id, "<id>"), &stage)), @r"
+    ID SINK TARGET EVENT TRIES LAST REASON
+    <id> team #nowhere acme:issue:100041:change:1000410002 1 <time> Slack answered `channel_not_found`: there is no such channel, or the bot may not see it
+    ");
+    let sinks = stage.cli(&["sink", "list"]).await;
+    insta::assert_snapshot!(sinks.out.trim_end(), @r"
+    NAME     TYPE     STATE    REASON
+    events   file     running
+    tickets  tickets  running
+    team     slack    running
+    ");
+    let paused = stage.cli(&["sink", "pause", "events", "--reason", "the disk is replaced"]).await;
+    assert_eq!((paused.code, paused.out.trim()), (0, "sink `events` is paused"));
+    let sinks = stage.cli(&["sink", "list"]).await;
+    assert!(
+        sinks.out.lines().any(|line| line.contains("events") && line.contains("paused") && line.ends_with("the disk is replaced")),
+        "{sinks:?}"
+    );
+    let queue = stage.cli(&["queue", "status"]).await;
+    insta::assert_snapshot!(queue.out.trim_end(), @"nothing waits");
+
+    let unknown = stage.cli(&["trace", "OPS-999", "--json"]).await;
+    assert_eq!((unknown.code, unknown.out.trim()), (1, "[]"));
+    for (arguments, code) in [
+        (&["dead", "list"][..], 0),
+        (&["queue", "status"], 0),
+        (&["config", "check"], 0),
+        (&["sink", "pause", "nobody"], 1),
+        (&["sink"], 2),
+        (&["dead", "retry"], 2),
+        (&["telegraph"], 2),
+        (&["trace", "OPS-41", "--admin", "http://127.0.0.1:1", "--token-file", "missing"], 1),
+    ] {
+        let said = stage.cli(arguments).await;
+        assert_eq!(said.code, code, "{arguments:?}: {said:?}");
+    }
+    std::fs::write(stage.path("token"), "admin").expect("a file");
+    let nobody = stage.cli(&["queue", "status", "--admin", "http://127.0.0.1:1", "--token-file", "token"]).await;
+    assert_eq!(nobody.code, 69, "{nobody:?}");
+}

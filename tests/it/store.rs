@@ -1,0 +1,197 @@
+//! The store against a real SQLite file: archive, journal, control and retention. What waits, what commits, and tickets: below.
+
+mod commits;
+mod fixtures;
+mod parked;
+mod tickets;
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use ticketwire::clock::Timestamp;
+use ticketwire::event::{Entity, EventId, Keyed, LaneId, Link, Position};
+use ticketwire::setting::Span;
+use ticketwire::store::{Ended, ParkedState, Progress, Settings, Store, StoreError, Write};
+
+use fixtures::{Opened, archive_row, at, envelope, event_id, journal_row, parked_row, sink};
+
+#[tokio::test]
+async fn an_envelope_is_kept_once_and_comes_back_as_it_was() {
+    let opened = Opened::new().await;
+    let first = archive_row(1, "500", Some("OPS-1"), 3, 7);
+    let mut second = archive_row(1, "500", Some("OPS-1"), 3, 9);
+    second.envelope = std::sync::Arc::new(ticketwire::event::Envelope { raw: "other".into(), ..(*second.envelope).clone() });
+    opened.write(Write { archive: vec![first.clone()], ..Write::default() }).await;
+    opened.write(Write { archive: vec![second], ..Write::default() }).await;
+    let kept = opened.store.archived(&event_id(1)).await.unwrap().expect("it is there");
+    assert_eq!((&*kept.envelope, kept.lane, kept.position), (&*first.envelope, LaneId(3), Position(7)));
+    assert_eq!(opened.store.archived_count().await, Ok(1));
+    assert!(opened.store.archived(&event_id(2)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_large_body_comes_back_too() {
+    let opened = Opened::new().await;
+    let mut row = archive_row(1, "500", None, 0, 1);
+    let raw: Vec<u8> = (0..3_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    row.envelope = std::sync::Arc::new(ticketwire::event::Envelope { raw: raw.clone().into(), ..(*row.envelope).clone() });
+    opened.write(Write { archive: vec![row], ..Write::default() }).await;
+    assert_eq!(opened.store.archived(&event_id(1)).await.unwrap().expect("it is there").envelope.raw, raw);
+}
+
+#[tokio::test]
+async fn a_key_finds_everything_about_the_issues_that_ever_had_it() {
+    let opened = Opened::new().await;
+    let mut link = envelope(6, "500", None);
+    link.event.data.issue = None;
+    link.event.data.entity = Some(Entity::Link(Link {
+        id: "1".into(),
+        kind: None,
+        outward: None,
+        inward: None,
+        source: Keyed { id: "500".into(), key: None },
+        destination: Keyed { id: "600".into(), key: Some("WEB-1".into()) },
+    }));
+    let mut linked = archive_row(6, "500", None, 0, 6);
+    linked.envelope = std::sync::Arc::new(link);
+    // Written in another order than received: event 4 is a comment without a key, 5 came after the move.
+    let rows = vec![
+        archive_row(5, "500", Some("WEB-9"), 0, 5),
+        archive_row(4, "500", None, 0, 4),
+        linked,
+        archive_row(1, "500", Some("OPS-1"), 0, 1),
+        archive_row(2, "501", Some("OPS-2"), 0, 2),
+    ];
+    opened.write(Write { archive: rows, ..Write::default() }).await;
+    let check = async |key: &str, expected: &[u32]| {
+        let found = opened.store.archived_by_key(key).await.unwrap();
+        let ids: Vec<EventId> = found.iter().map(|archived| archived.envelope.event.id.clone()).collect();
+        assert_eq!(ids, expected.iter().map(|number| event_id(*number)).collect::<Vec<_>>(), "{key}");
+    };
+    check("OPS-1", &[1, 4, 5, 6]).await;
+    check("WEB-9", &[1, 4, 5, 6]).await;
+    check("OPS-2", &[2]).await;
+    check("NONE-1", &[]).await;
+    // A key that only the ticket store knows.
+    opened.write(Write { archive: vec![archive_row(8, "700", None, 1, 1)], ..Write::default() }).await;
+    check("DOCS-7", &[]).await;
+    opened.write(Write { tickets: vec![tickets::snapshot("700", 1, 1, "DOCS-7")], ..Write::default() }).await;
+    check("DOCS-7", &[8]).await;
+
+    let latest = opened.store.archived_latest(2).await.unwrap();
+    assert_eq!(latest.iter().map(|one| one.envelope.event.id.clone()).collect::<Vec<_>>(), [event_id(8), event_id(6)]);
+}
+
+#[tokio::test]
+async fn the_journal_says_how_far_each_delivery_came() {
+    let opened = Opened::new().await;
+    let started = journal_row(1, "team", "#docs", Progress::Started);
+    let other = journal_row(1, "events", "events", Progress::Ended(Ended::Delivered));
+    let withheld = journal_row(2, "team", "#docs", Progress::Ended(Ended::Withheld));
+    opened.write(Write { journal: vec![started.clone(), other.clone(), withheld.clone()], ..Write::default() }).await;
+    let (first, second, third) = (event_id(1), event_id(2), event_id(3));
+    let found = opened.store.journal(&sink("team"), &[&first, &second, &third]).await.unwrap();
+    assert_eq!(found, [started.clone(), withheld.clone()]);
+    assert_eq!(opened.store.started(&sink("team")).await.unwrap(), std::slice::from_ref(&started));
+    assert_eq!(opened.store.journal_of_events(&[first, second]).await.unwrap(), [other, started.clone(), withheld]);
+
+    let mut ended = started;
+    ended.progress = Progress::Ended(Ended::Dead);
+    ended.reason = Some("channel_not_found".into());
+    (ended.attempts, ended.unclean_runs, ended.rule) = (6, 2, None);
+    opened.write(Write { journal: vec![ended.clone()], ..Write::default() }).await;
+    assert_eq!(opened.store.journal(&sink("team"), &[&event_id(1)]).await.unwrap(), [ended]);
+    assert!(opened.store.started(&sink("team")).await.unwrap().is_empty());
+    assert!(opened.store.journal(&sink("team"), &[]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn control_rows_are_orders_that_wake_their_watchers() {
+    let opened = Opened::new().await;
+    let mut orders = opened.store.orders();
+    assert_eq!(opened.store.control("sink/team").await, Ok(None));
+    opened.store.set_control("sink/team", Some("paused"), at(1)).await.unwrap();
+    assert!(orders.has_changed().unwrap());
+    orders.mark_unchanged();
+    opened.store.set_control("sink/team", Some("running"), at(2)).await.unwrap();
+    assert_eq!(opened.store.control("sink/team").await, Ok(Some("running".into())));
+    opened.store.set_control("sink/team", None, at(3)).await.unwrap();
+    assert_eq!(opened.store.control("sink/team").await, Ok(None));
+    assert!(orders.has_changed().unwrap());
+    orders.mark_unchanged();
+    opened.store.check().await.unwrap();
+    opened.write(Write { archive: vec![archive_row(1, "500", None, 0, 1)], ..Write::default() }).await;
+    assert!(!orders.has_changed().unwrap(), "a write is no order");
+}
+
+#[tokio::test]
+async fn what_is_old_expires_but_not_what_a_parked_delivery_needs() {
+    let settings = Settings { archive_retention: Span::seconds(100), journal_retention: Span::seconds(200), ..Settings::default() };
+    let opened = Opened::with(&settings).await;
+    // Enough for three steps; all were received at second 0 and recorded at second 0.
+    let archive = (1..=1_200).map(|number| archive_row(number, "500", None, 0, u64::from(number)));
+    let mut write = Write { archive: archive.collect(), ..Write::default() };
+    write.journal = (1..=1_200).map(|number| journal_row(number, "team", "#docs", Progress::Ended(Ended::Delivered))).collect();
+    write.journal.push(journal_row(1, "events", "events", Progress::Started));
+    write.journal.push(journal_row(2, "events", "events", Progress::Ended(Ended::Dead)));
+    write.park = vec![parked_row("d1", 2, "events", "events", ParkedState::Dead), parked_row("d2", 3, "events", "x", ParkedState::Waiting)];
+    opened.write(write).await;
+
+    assert_eq!(opened.store.expire(at(100_000)).await, Ok(0), "exactly as old as the retention is not older");
+    assert_eq!(opened.store.expire(at(102_000)).await, Ok(1_198));
+    assert_eq!(opened.store.archived_count().await, Ok(2));
+    assert_eq!(opened.store.expire(at(202_000)).await, Ok(1_200));
+    let left = opened.store.journal_of_events(&[event_id(1), event_id(2)]).await.unwrap();
+    assert_eq!(left.iter().map(|row| row.progress).collect::<Vec<_>>(), [Progress::Started, Progress::Ended(Ended::Dead)]);
+    opened.store.drop_dead(None).await.unwrap();
+    assert_eq!(opened.store.expire(at(202_000)).await, Ok(2), "once the dead letter is given up, its envelope and its record go");
+}
+
+#[tokio::test]
+async fn only_its_owner_reads_the_file() {
+    let opened = Opened::new().await;
+    opened.write(Write { archive: vec![archive_row(1, "500", None, 0, 1)], ..Write::default() }).await;
+    let mut found = 0;
+    for entry in std::fs::read_dir(opened.dir.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.path());
+        found += 1;
+    }
+    assert!(found >= 1);
+}
+
+#[tokio::test]
+async fn the_url_decides_where_it_lies() {
+    let dir = tempfile::tempdir().unwrap();
+    let tasks = ticketwire::shutdown::Tasks::new();
+    let open = async |url: &str| Store::open(&Settings { url: url.into(), ..Settings::default() }, dir.path(), &tasks).await.map(drop);
+    assert_eq!(open("sqlite:deep/er/other.db").await, Ok(()));
+    assert!(dir.path().join("deep/er/other.db").exists());
+    for url in ["postgres://user:hunter2@db/x", "file.db"] {
+        let refused = open(url).await.expect_err("not SQLite");
+        assert!(matches!(&refused, StoreError::Unusable(why) if why.contains("only SQLite") && !why.contains("hunter2")), "{refused}");
+    }
+    std::fs::write(dir.path().join("notes.txt"), "these are plain notes and no database at all, however long one reads").unwrap();
+    let refused = open("sqlite:notes.txt").await.expect_err("not a database");
+    assert!(matches!(&refused, StoreError::Unusable(why) if why.contains("notes.txt")), "{refused}");
+}
+
+#[tokio::test]
+async fn a_closed_store_says_so() {
+    let opened = Opened::new().await;
+    opened.store.close(Duration::from_secs(10)).await;
+    assert!(matches!(opened.store.check().await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(opened.store.archived_count().await, Err(StoreError::Unavailable(_))));
+    assert!(opened.tasks.stop(Duration::from_secs(10)).await, "the writer ended");
+}
+
+#[tokio::test]
+async fn times_of_the_whole_range_are_kept() {
+    let opened = Opened::new().await;
+    for (number, ms) in [(1, i64::MIN), (2, -1), (3, i64::MAX)] {
+        let mut row = journal_row(number, "team", "#docs", Progress::Started);
+        row.at = Timestamp::from_ms(ms);
+        opened.write(Write { journal: vec![row.clone()], ..Write::default() }).await;
+        assert_eq!(opened.store.journal_of_events(&[event_id(number)]).await.unwrap(), [row]);
+    }
+}
