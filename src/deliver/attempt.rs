@@ -39,6 +39,10 @@ pub(crate) enum End {
         counted: bool,
         reason: String,
     },
+    /// It was begun, and nobody waited for the answer: the journal goes on saying so.
+    Unanswered {
+        reason: String,
+    },
     /// Something before it stands in the way.
     NotTried {
         reason: String,
@@ -51,7 +55,7 @@ pub(crate) enum End {
 impl End {
     /// What follows it to the same place must not overtake.
     fn waits(&self) -> bool {
-        matches!(self, Self::Park { .. } | Self::NotTried { .. })
+        matches!(self, Self::Park { .. } | Self::NotTried { .. } | Self::Unanswered { .. })
     }
 }
 
@@ -173,7 +177,7 @@ async fn alone(shared: &Arc<Shared>, attempt: &Try, stop: &CancellationToken) ->
         let delivered = tokio::select! {
             results = deliver(shared, std::slice::from_ref(&attempt.delivery)) => results,
             // Left in the air: what others of the window did is written down before the process ends.
-            () = stopped_for(stop, STOP_PATIENCE) => return Ok(End::NotTried { reason: "the service stopped before an answer came".into() }),
+            () = stopped_for(stop, STOP_PATIENCE) => return Ok(End::Unanswered { reason: "the service stopped before an answer came".into() }),
         };
         let Some(mut results) = delivered else {
             panics += 1;

@@ -221,6 +221,10 @@ impl LaneWorker {
             }
             End::Dead { reason } => self.bury(work, item, &reason, write),
             End::NotTried { reason } => self.park_behind(work, items, &reason, write),
+            End::Unanswered { reason } => {
+                self.park_behind(work, items, &reason, write);
+                write.journal.retain(|row| row.key != work.key);
+            }
             End::Park { wait, concerns, counted, reason } => {
                 let span = match wait {
                     Wait::Told(span) => span,
