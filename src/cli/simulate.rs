@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::signal::ctrl_c;
 
 use super::Ended;
@@ -13,27 +14,23 @@ use crate::simulate::{Settings, Simulation};
 
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// With `--json` a line for what it listens on, a line per action, and a line of counts.
 pub(crate) async fn run(arguments: SimulateArguments, options: &Options, mut output: Output) -> Ended {
     serve::install_logs(options)?;
     let tasks = Tasks::new();
     let settings =
         Settings { seed: arguments.seed, jira_listen: arguments.jira_listen, slack_listen: arguments.slack_listen, ..Settings::demo() };
     let simulation = Simulation::start(settings, &tasks).await?;
-    output.line(&format!(
-        "Jira     {}  (account `{}`, API token `{}`)",
-        simulation.jira_url(),
-        simulation.email(),
-        simulation.api_token()
-    ))?;
-    output.line(&format!("Slack    {}/api  (token `{}`)", simulation.slack_url(), simulation.slack_token()))?;
-    output.line(&format!("Webhook  signed with the secret `{}`", simulation.webhook_secret()))?;
-    let Some(webhook) = arguments.webhook else {
-        output.line("Nobody works yet: give `--webhook http://127.0.0.1:8080/hooks/NAME` to let people work and webhooks come")?;
-        return Ok(ctrl_c().await?);
-    };
-    simulation.webhook_to(webhook);
+    welcome(&simulation, &mut output)?;
     let mut actions = simulation.actions();
-    simulation.people_work(arguments.pace);
+    match arguments.webhook {
+        Some(webhook) => {
+            simulation.webhook_to(webhook);
+            simulation.people_work(arguments.pace);
+        }
+        None if output.is_json => {}
+        None => output.line("Nobody works yet: give `--webhook http://127.0.0.1:8080/hooks/NAME` to let people work and webhooks come")?,
+    }
     let end = arguments.length.map_or(Duration::from_secs(u64::from(u32::MAX)), |span| span.0);
     let until = tokio::time::sleep(end);
     tokio::pin!(until);
@@ -41,11 +38,37 @@ pub(crate) async fn run(arguments: SimulateArguments, options: &Options, mut out
         tokio::select! {
             () = &mut until => break,
             _ = ctrl_c() => break,
-            action = actions.recv() => if let Ok(action) = action { output.line(&action)? },
+            action = actions.recv() => match action {
+                Ok(action) if output.is_json => output.json(&json!({ "action": action }))?,
+                Ok(action) => output.line(&action)?,
+                // Lines were lost because the terminal was slow.
+                Err(_) => {}
+            },
         }
     }
     let sent = simulation.people_stop_and_drain(DRAIN).await;
-    output.line(&format!("{} bodies were taken, {} events happened", sent.bodies, sent.events))?;
+    if output.is_json {
+        output.json(&json!({ "bodies": sent.bodies, "events": sent.events }))?;
+    } else {
+        output.line(&format!("{} bodies were taken, {} events happened", sent.bodies, sent.events))?;
+    }
     tasks.stop(DRAIN).await;
     Ok(())
+}
+
+/// Where it is and what opens it.
+fn welcome(simulation: &Simulation, output: &mut Output) -> std::io::Result<()> {
+    let (jira, slack) = (simulation.jira_url(), format!("{}/api", simulation.slack_url()));
+    let (email, api_token) = (simulation.email(), simulation.api_token());
+    let (slack_token, secret) = (simulation.slack_token(), simulation.webhook_secret());
+    if output.is_json {
+        return output.json(&json!({
+            "jira": { "url": jira, "email": email, "api_token": api_token },
+            "slack": { "api_url": slack, "token": slack_token },
+            "webhook": { "secret": secret },
+        }));
+    }
+    output.line(&format!("Jira     {jira}  (account `{email}`, API token `{api_token}`)"))?;
+    output.line(&format!("Slack    {slack}  (token `{slack_token}`)"))?;
+    output.line(&format!("Webhook  signed with the secret `{secret}`"))
 }
