@@ -1,11 +1,9 @@
 //! The data of an event, as published: every member is there, `null` (or an empty list) where it has no value; ids are text.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Entity, Json, Kind};
+use super::{Entity, Kind, Members};
 use crate::clock::Timestamp;
 
 /// What an event says. Kinds other than `issue.*` and `project.*` have exactly one more member, named after their entity.
@@ -145,7 +143,7 @@ pub struct Issue {
     pub resolved_at: Option<Timestamp>,
     pub due_on: Option<String>,
     /// Custom fields by id, as Jira gave them.
-    pub custom: BTreeMap<String, Json>,
+    pub custom: Members,
 }
 
 impl Issue {
@@ -176,7 +174,7 @@ impl Issue {
             updated_at: None,
             resolved_at: None,
             due_on: None,
-            custom: BTreeMap::new(),
+            custom: Members::default(),
         }
     }
 }

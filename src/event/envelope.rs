@@ -8,8 +8,6 @@
 //! ```
 //! The raw body is the truth and is never re-serialised.
 
-use std::io::Write;
-
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -19,6 +17,8 @@ use crate::setting::SinkName;
 
 const FORMAT: u8 = 1;
 const PREFIX: usize = 5;
+/// With the raw body's length more than a header takes, but for the odd one: it is written without growing.
+const HEADER_BASE: usize = 1_024;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Envelope {
@@ -62,13 +62,19 @@ pub enum DecodeError {
 
 impl Envelope {
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(PREFIX + 4_096 + self.raw.len());
+        let mut bytes = self.encode_head();
+        bytes.extend_from_slice(&self.raw);
+        bytes
+    }
+
+    /// All that stands before the raw body, for whoever can put the two together without copying the body.
+    pub fn encode_head(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(PREFIX + HEADER_BASE + self.raw.len());
         bytes.extend_from_slice(&[FORMAT, 0, 0, 0, 0]);
         let header = Header { event: &self.event, target: &self.target, traceparent: &self.traceparent };
         serde_json::to_writer(&mut bytes, &header).expect("an event is written as JSON");
         let length = u32::try_from(bytes.len() - PREFIX).expect("a header is smaller than the body limit");
         bytes[1..PREFIX].copy_from_slice(&length.to_le_bytes());
-        bytes.write_all(&self.raw).expect("a vector takes what it is given");
         bytes
     }
 

@@ -3,52 +3,63 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
-/// None is `null`, as most custom fields are: it takes no memory of its own.
-#[derive(Debug, Clone)]
-pub struct Json(Option<Box<RawValue>>);
+/// The members of an object in one piece of text, in the order in which they came. None is `{}`.
+#[derive(Debug, Clone, Default)]
+pub struct Members(Option<Box<RawValue>>);
 
-const NULL: &str = "null";
+const EMPTY: &str = "{}";
 
-impl Json {
-    pub fn text(&self) -> &str {
-        self.0.as_ref().map_or(NULL, |raw| raw.get())
+impl Members {
+    /// Without the white space between tokens: an event must fit on one line.
+    pub fn new<'a>(members: impl Iterator<Item = (&'a str, &'a RawValue)> + Clone) -> Self {
+        if members.clone().next().is_none() {
+            return Self(None);
+        }
+        let written = to_raw_value(&Written(members)).expect("text and JSON are written as JSON");
+        if !written.get().contains(['\n', '\r']) {
+            return Self(Some(written));
+        }
+        Self(Some(RawValue::from_string(compact(written.get())).expect("JSON without its white space is JSON")))
     }
 
-    /// As a value. What cannot be read as one (nested beyond reason, half a surrogate) is `null`.
-    pub fn value(&self) -> serde_json::Value {
-        serde_json::from_str(self.text()).unwrap_or_default()
+    pub fn text(&self) -> &str {
+        self.0.as_ref().map_or(EMPTY, |raw| raw.get())
     }
 }
 
-impl Serialize for Json {
+struct Written<I>(I);
+
+impl<'a, I: Iterator<Item = (&'a str, &'a RawValue)> + Clone> Serialize for Written<I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (name, value) in self.0.clone() {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Members {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.0 {
             Some(raw) => raw.serialize(serializer),
-            None => serializer.serialize_unit(),
+            None => serializer.serialize_map(Some(0))?.end(),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Json {
+impl<'de> Deserialize<'de> for Members {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
-        Ok(Self(Some(raw).filter(|raw| raw.get() != NULL)))
-    }
-}
-
-impl From<&RawValue> for Json {
-    /// Without the white space between tokens: an event must fit on one line.
-    fn from(raw: &RawValue) -> Self {
-        if raw.get() == NULL {
-            return Self(None);
+        match raw.get() {
+            EMPTY => Ok(Self(None)),
+            text if text.starts_with('{') => Ok(Self(Some(raw))),
+            _ => Err(serde::de::Error::custom("an object is due")),
         }
-        if !raw.get().contains(['\n', '\r']) {
-            return Self(Some(raw.to_owned()));
-        }
-        Self(Some(RawValue::from_string(compact(raw.get())).expect("JSON without its white space is JSON")))
     }
 }
 
@@ -68,28 +79,23 @@ fn compact(text: &str) -> String {
     kept
 }
 
-impl From<&serde_json::Value> for Json {
-    fn from(value: &serde_json::Value) -> Self {
-        if value.is_null() {
-            return Self(None);
-        }
-        Self(Some(RawValue::from_string(value.to_string()).expect("a value is written as JSON")))
-    }
-}
-
-impl PartialEq for Json {
+impl PartialEq for Members {
     fn eq(&self, other: &Self) -> bool {
         self.text() == other.text()
     }
 }
 
-impl JsonSchema for Json {
+impl JsonSchema for Members {
+    fn inline_schema() -> bool {
+        true
+    }
+
     fn schema_name() -> Cow<'static, str> {
-        "Json".into()
+        "Members".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!(true)
+        json_schema!({ "type": "object", "additionalProperties": true })
     }
 }
 
@@ -97,10 +103,30 @@ impl JsonSchema for Json {
 mod tests {
     use super::*;
 
+    fn members(text: &str) -> Members {
+        let read: Vec<(String, Box<RawValue>)> = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).map_or_else(
+            |_| Vec::new(),
+            |map| map.into_iter().map(|(name, value)| (name, to_raw_value(&value).expect("a value"))).collect(),
+        );
+        Members::new(read.iter().map(|(name, value)| (name.as_str(), &**value)))
+    }
+
     #[test]
     fn white_space_between_tokens_goes_and_that_within_strings_stays() {
-        let pretty = "{\n  \"a b\": [ 1,\n 2 ],\r\n \"c\\\" d\\\\\": \" e \"\n}";
-        let raw: &RawValue = serde_json::from_str(pretty).expect("it is JSON");
-        assert_eq!(Json::from(raw).text(), r#"{"a b":[1,2],"c\" d\\":" e "}"#);
+        let pretty: &RawValue = serde_json::from_str("[ 1,\n 2,\r\n \"c\\\" d\\\\\", \" e \" ]").expect("it is JSON");
+        let members = Members::new([("a \"b\"", pretty)].into_iter());
+        assert_eq!(members.text(), r#"{"a \"b\"":[1,2,"c\" d\\"," e "]}"#);
+    }
+
+    #[test]
+    fn they_come_back_as_they_were() {
+        for text in ["{}", r#"{"customfield_2":null,"customfield_1":{"value":"Shop"}}"#] {
+            let members = members(text);
+            assert_eq!(serde_json::to_string(&members).expect("written"), text);
+            assert_eq!(serde_json::from_str::<Members>(text).expect("read"), members);
+        }
+        for bad in ["[]", "null", "7"] {
+            assert!(serde_json::from_str::<Members>(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -23,7 +23,7 @@ pub use entity::{
 };
 pub use envelope::{DecodeError, Envelope};
 pub use identity::{EventId, encode_part, hash16, person_hash};
-pub use json::Json;
+pub use json::Members;
 pub use kind::Kind;
 pub use lane::{LaneCount, LaneId, PartitionKey, Position};
 pub use markup::{Markup, ToMarkdown};

@@ -124,6 +124,7 @@ impl Property<'_> {
     }
 
     pub(crate) fn value(&self) -> serde_json::Value {
-        self.value.map(|raw| event::Json::from(raw).value()).unwrap_or_default()
+        // Nested beyond reason, or half a surrogate: JSON, and yet no value.
+        self.value.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
     }
 }

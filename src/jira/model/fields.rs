@@ -67,7 +67,7 @@ impl Fields<'_> {
         issue.updated_at = at(self.updated);
         issue.resolved_at = at(self.resolved);
         issue.due_on = date(self.due.as_ref());
-        issue.custom = self.custom.iter().map(|(id, value)| (id.to_string(), event::Json::from(*value))).collect();
+        issue.custom = event::Members::new(self.custom.iter().map(|(id, value)| (&**id, *value)));
     }
 }
 

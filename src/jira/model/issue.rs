@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(issue.due_on.as_deref(), Some("2025-12-24"));
         assert_eq!(issue.parent.map(|parent| parent.id).as_deref(), Some("10001"));
         assert_eq!(issue.sprints.len(), 1);
-        assert_eq!(issue.custom.keys().collect::<Vec<_>>(), ["customfield_10020"]);
+        assert_eq!(issue.custom.text(), r#"{"customfield_10020":[{"id":12,"name":"Sprint 4","state":"active","boardId":2}]}"#);
         assert_eq!(project.map(|project| project.kind), Some(event::ProjectKind::Business));
         assert_eq!(secrecy, Secrecy { level_known: true, project_private: true });
     }

@@ -2,33 +2,53 @@
 //!
 //! It speaks for wiki markup and for Markdown at once: where it finds nothing, the text is its own Markdown.
 
+/// Bytes that are words wherever they stand; the others are looked at.
+const WORDS: [bool; 256] = {
+    let mut words = [true; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        words[byte] = false;
+        byte += 1;
+    }
+    words[0x7f] = false;
+    let marks = b"-_?!(.)*+^~{}[]|\\#<>&`";
+    let mut at = 0;
+    while at < marks.len() {
+        words[marks[at] as usize] = false;
+        at += 1;
+    }
+    words
+};
+
 /// Whether neither wiki markup nor Markdown could see more in this text than words. In doubt: no.
 pub fn is_plain(text: &str) -> bool {
     let bytes = text.as_bytes();
-    let mut line_start = 0;
-    for (at, byte) in bytes.iter().enumerate() {
+    // What a line begins with may make a block of it.
+    let begins_harmless = |at: usize| !matches!(bytes.get(at), Some(b' ' | b'='));
+    if !begins_harmless(0) {
+        return false;
+    }
+    let (mut line_start, mut from) = (0, 0);
+    while let Some(at) = bytes[from..].iter().position(|byte| !WORDS[usize::from(*byte)]).map(|skipped| from + skipped) {
         let before = at.checked_sub(1).and_then(|before| bytes.get(before)).copied();
         let after = bytes.get(at + 1).copied();
-        let inside_word = || is_word(before) && is_word(after);
-        let is_harmless = match byte {
+        let is_harmless = match bytes[at] {
             b'\n' => {
                 line_start = at + 1;
-                true
+                begins_harmless(line_start)
             }
-            b'-' | b'_' => inside_word(),
-            b' ' | b'=' => at != line_start,
+            b'-' | b'_' => is_word(before) && is_word(after),
             b'?' => after != Some(b'?'),
             b'!' => is_blank(after),
             b'(' => !matches!(after, Some(b'/' | b'x' | b'!' | b'i' | b'?' | b'y' | b'n' | b'+' | b'-' | b'*' | b'o')),
             b'.' => !is_block_start(&bytes[line_start..at]),
             b')' => !bytes[line_start..at].iter().all(u8::is_ascii_digit),
-            b'*' | b'+' | b'^' | b'~' | b'{' | b'}' | b'[' | b']' | b'|' | b'\\' | b'#' | b'<' | b'>' | b'&' | b'`' => false,
-            0..0x20 | 0x7f => false,
-            _ => true,
+            _ => false,
         };
         if !is_harmless {
             return false;
         }
+        from = at + 1;
     }
     // C1 control characters are the only ones beyond ASCII; their first byte is 0xc2.
     !bytes.contains(&0xc2) || !text.chars().any(char::is_control)

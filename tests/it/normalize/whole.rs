@@ -95,8 +95,6 @@ fn an_issue_is_told_whole() {
         "resolved_at": null,
         "due_on": "2025-12-24",
         "custom": {
-          "customfield_10016": 3.0,
-          "customfield_10019": "0|i0002v:",
           "customfield_10020": [
             {
               "id": 7,
@@ -104,7 +102,9 @@ fn an_issue_is_told_whole() {
               "state": "active",
               "boardId": 2
             }
-          ]
+          ],
+          "customfield_10016": 3.0,
+          "customfield_10019": "0|i0002v:"
         }
       },
       "changes": [
