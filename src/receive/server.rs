@@ -37,21 +37,23 @@ const HEADER_MAX: usize = 256;
 
 /// Everything behind the receiver's listener.
 #[derive(Clone)]
-pub struct Door {
-    sources: Arc<BTreeMap<ConnectionName, Arc<Known>>>,
+pub struct Door(Arc<Inside>);
+
+struct Inside {
+    sources: BTreeMap<ConnectionName, Arc<Known>>,
     admission: Arc<Admission>,
-    settings: Arc<Settings>,
+    settings: Settings,
     budget: Budget,
 }
 
 impl Door {
     pub fn new(sources: Vec<Source>, queue: Arc<dyn Queue>, clock: Clock, to_markdown: ToMarkdown, settings: Settings) -> Self {
-        Self {
-            sources: Arc::new(sources.into_iter().map(known).collect()),
+        Self(Arc::new(Inside {
+            sources: sources.into_iter().map(known).collect(),
             admission: Arc::new(Admission::new(queue, clock, to_markdown)),
             budget: Budget::new(settings.bytes_in_flight),
-            settings: Arc::new(settings),
-        }
+            settings,
+        }))
     }
 }
 
@@ -79,8 +81,8 @@ pub fn router(door: Door) -> Router {
 pub async fn serve(listener: std::net::TcpListener, door: Door, stop: CancellationToken, deadline: Duration) -> std::io::Result<()> {
     listener.set_nonblocking(true)?;
     let handle = axum_server::Handle::new();
-    let places = Places::new(door.settings.connections_max);
-    let header_timeout = door.settings.header_timeout.0;
+    let places = Places::new(door.0.settings.connections_max);
+    let header_timeout = door.0.settings.header_timeout.0;
     let mut server = axum_server::from_tcp(listener)?.acceptor(places).handle(handle.clone()).http1_only();
     server
         .http_builder()
@@ -101,25 +103,25 @@ pub async fn serve(listener: std::net::TcpListener, door: Door, stop: Cancellati
 }
 
 async fn hook(State(door): State<Door>, Path(connection): Path<String>, request: Request<Body>) -> Response {
-    answer(door, &connection, None, request).await
+    answer(&door.0, &connection, None, request).await
 }
 
 async fn hook_with_token(State(door): State<Door>, Path((connection, token)): Path<(String, String)>, request: Request<Body>) -> Response {
-    answer(door, &connection, Some(token), request).await
+    answer(&door.0, &connection, Some(token), request).await
 }
 
-async fn answer(door: Door, connection: &str, token: Option<String>, request: Request<Body>) -> Response {
+async fn answer(door: &Inside, connection: &str, token: Option<String>, request: Request<Body>) -> Response {
     let Some(known) = door.sources.get(connection) else {
         return refuse(StatusCode::NOT_FOUND, "no such connection");
     };
     let started = Instant::now();
-    let (outcome, response) = take(&door, known, token, request).await;
+    let (outcome, response) = take(door, known, token, request).await;
     known.metrics.request(outcome);
     known.metrics.duration(started.elapsed());
     response
 }
 
-async fn take(door: &Door, known: &Arc<Known>, token: Option<String>, request: Request<Body>) -> (&'static str, Response) {
+async fn take(door: &Inside, known: &Arc<Known>, token: Option<String>, request: Request<Body>) -> (&'static str, Response) {
     let (source, metrics) = (&known.source, &known.metrics);
     let (parts, body) = request.into_parts();
     let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());

@@ -125,7 +125,7 @@ impl Log {
             }
             Err(err) if entries.is_empty() => Err(unreadable(lane, from, &err.to_string())),
             // What was read before the fault is shown first; the fault comes back when it stands in front.
-            Ok(_) | Err(_) => Ok(entries.into_iter().map(|entry| (entry.position, Bytes::from(entry.envelope))).collect()),
+            Ok(_) | Err(_) => Ok(entries.into_iter().map(|entry| (entry.position, Bytes::from(entry.head))).collect()),
         }
     }
 
@@ -239,7 +239,7 @@ mod tests {
         let sink: SinkName = "docs".parse().expect("a name");
         let mut batch = Batch::default();
         for first in (1..=2_000).step_by(20) {
-            let mut entries = vec![Entry::new(vec![7; 1_000]); 20];
+            let mut entries = vec![Entry::new(vec![7; 100], Bytes::from_static(&[8; 900])); 20];
             batch.append(LANE, first, &mut entries).expect("fits");
             log.write(&mut batch, false).expect("written");
         }

@@ -129,8 +129,8 @@ impl Queue for Embedded {
         let Some(first) = batch.first() else { return Ok(()) };
         let lane = first.event.partition_key.lane(self.shared.lanes);
         debug_assert!(batch.iter().all(|envelope| envelope.event.partition_key == first.event.partition_key), "one partition key");
-        let entries: Vec<Entry> = batch.iter().map(|envelope| Entry::new(envelope.encode())).collect();
-        let bytes = entries.iter().map(|entry| entry.envelope.len()).sum();
+        let entries: Vec<Entry> = batch.iter().map(|envelope| Entry::new(envelope.encode_head(), envelope.raw.clone())).collect();
+        let bytes = entries.iter().map(Entry::length).sum();
         let gone = || PublishError::Unavailable(CLOSED.to_owned());
         let room = self.room(bytes).await.ok_or_else(gone)?;
         let (answer, answered) = oneshot::channel();

@@ -76,6 +76,8 @@ fn seen(log: &Log, read: &Read) -> Result<Vec<Seen>, QueueError> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::event::LaneCount;
     use crate::queue::embedded::disk;
@@ -90,7 +92,7 @@ mod tests {
         let log = Arc::new(Log::open(dir.path(), LaneCount::default(), Files::for_disk(1 << 30), lock).expect("a log"));
         let mut batch = Batch::default();
         // An envelope of a later format, one that ends too early, and a position that does not exist.
-        let mut entries = [Entry::new(vec![9, 0, 0]), Entry::new(vec![1, 255])];
+        let mut entries = [Entry::new(vec![9, 0, 0], Bytes::new()), Entry::new(vec![1, 255], Bytes::new())];
         batch.append(LaneId(3), 1, &mut entries).expect("fits");
         log.write(&mut batch, true).expect("written");
         let (reader, work) = Reader::new(log);

@@ -45,7 +45,7 @@ impl Settings {
     }
 }
 
-/// The files of the log: 64 MiB each and four of them before any is freed; smaller on a small disk, so that 512 MiB are enough.
+/// The files of the log: 32 MiB each and four of them before any is freed; smaller on a small disk, so that 512 MiB are enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Files {
     pub(super) each: u64,
@@ -55,7 +55,7 @@ pub(super) struct Files {
 impl Files {
     /// With the recycled ones the engine keeps up to six files, which is a tenth of the disk at most.
     pub(super) fn for_disk(disk: u64) -> Self {
-        let each = (disk / 64).clamp(4 << 20, 64 << 20);
+        let each = (disk / 64).clamp(4 << 20, 32 << 20);
         Self { each, freed_above: each * 4 }
     }
 }
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn sizes_follow_the_disk() {
-        for (disk_mib, min_free_mib, file_mib) in [(128, 32, 4), (512, 32, 8), (2_048, 102, 32), (10_240, 512, 64), (1 << 20, 1_024, 64)] {
+        for (disk_mib, min_free_mib, file_mib) in [(128, 32, 4), (512, 32, 8), (2_048, 102, 32), (10_240, 512, 32), (1 << 20, 1_024, 32)] {
             let disk = disk_mib * MIB;
             assert_eq!(Settings::default().min_free_of(disk) / MIB, min_free_mib, "{disk_mib}");
             assert_eq!(Files::for_disk(disk).each / MIB, file_mib, "{disk_mib}");

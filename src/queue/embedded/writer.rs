@@ -23,7 +23,12 @@ use crate::setting::SinkName;
 const TEND_EVERY: Duration = Duration::from_millis(250);
 /// The engine counts calls that free nothing and then rewrites the backlog: not too many of them.
 const PURGE_EVERY: Duration = Duration::from_secs(5);
-const PURGE_EVERY_WHEN_FULL: Duration = Duration::from_secs(1);
+const PURGE_EVERY_WHEN_BUSY: Duration = Duration::from_millis(500);
+/// After so much was written a purge is worth its while: files that are used again are synced faster than new ones.
+const BUSY_BYTES: usize = 64 << 20;
+/// After a group of this many, most of its senders come again at once: a moment's wait lets one sync cover more of them.
+const CROWD: usize = 8;
+const CROWD_WAIT: Duration = Duration::from_micros(200);
 /// What one sync may cover at most.
 const GROUP_REQUESTS: usize = 512;
 const GROUP_BYTES: usize = 8 << 20;
@@ -75,6 +80,10 @@ pub(super) struct Writer {
     tended: Instant,
     purged: Instant,
     must_purge: bool,
+    /// Bytes since the last purge.
+    written: usize,
+    /// The last group was a large one.
+    is_crowded: bool,
     is_failing: bool,
 }
 
@@ -101,6 +110,8 @@ impl Writer {
             tended: now,
             purged: now,
             must_purge: false,
+            written: 0,
+            is_crowded: false,
             is_failing: false,
         }
     }
@@ -118,6 +129,9 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
+            if self.is_crowded && matches!(next, Some(Request::Publish(_))) {
+                std::thread::sleep(CROWD_WAIT);
+            }
             let (mut group, mut bytes) = (Vec::new(), 0);
             while let Some(Request::Publish(publication)) = next {
                 bytes += publication.bytes;
@@ -125,6 +139,8 @@ impl Writer {
                 let is_enough = group.len() >= GROUP_REQUESTS || bytes >= GROUP_BYTES;
                 next = if is_enough { None } else { requests.try_recv().ok() };
             }
+            self.is_crowded = group.len() >= CROWD;
+            self.written += bytes;
             self.commit(group);
             match next {
                 Some(Request::Subscribe { sink, answer }) => answer.send(self.subscribe(sink)),
@@ -288,8 +304,10 @@ impl Writer {
             }
         }
         self.shared.disk.look(true);
-        let every = if self.shared.disk.admits(0).is_ok() { PURGE_EVERY } else { PURGE_EVERY_WHEN_FULL };
+        let is_busy = self.written >= BUSY_BYTES || self.shared.disk.admits(0).is_err();
+        let every = if is_busy { PURGE_EVERY_WHEN_BUSY } else { PURGE_EVERY };
         if self.must_purge && self.purged.elapsed() >= every {
+            self.written = 0;
             // A purge that is still at work will be asked again.
             self.must_purge = self.purge.try_send(()).is_err();
             self.purged = Instant::now();
@@ -385,7 +403,7 @@ fn answer_all(group: Vec<Publication>, answer: &Result<(), PublishError>) {
 }
 
 fn sizes(publication: &Publication) -> impl Iterator<Item = usize> {
-    publication.entries.iter().map(|entry| entry.envelope.len())
+    publication.entries.iter().map(Entry::length)
 }
 
 fn blocks(group: Vec<Publication>) -> Vec<Vec<Publication>> {
