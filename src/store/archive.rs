@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::FromRow;
 
-use super::db::{Connection, Values};
+use super::db::{Connection, Statement, Value};
 use super::rows::{ArchiveRow, Archived};
 use super::{Store, StoreError, set};
 use crate::clock::Timestamp;
@@ -74,33 +74,34 @@ pub(super) fn number(position: Position) -> i64 {
     i64::try_from(position.0).unwrap_or(i64::MAX)
 }
 
-pub(super) async fn keep(connection: &mut Connection, rows: &[&Packed]) -> Result<(), StoreError> {
+pub(super) async fn keep(connection: &mut Connection, rows: impl Iterator<Item = &Packed>) -> Result<(), StoreError> {
     const HEAD: &str = "INSERT INTO archive \
         (event_id, connection, partition_key, issue_id, issue_key, project_key, kind, received_at, lane, position, envelope) ";
-    set::insert(connection, HEAD, rows, bind, " ON CONFLICT (event_id) DO NOTHING").await
+    let rows = set::fold(rows, |row| row.event_id.as_str(), |_, _| false);
+    set::insert(connection, HEAD, &rows, values, " ON CONFLICT (event_id) DO NOTHING").await
 }
 
-fn bind(mut values: Values<'_>, row: &&Packed) {
-    values.push_bind(row.event_id.as_str());
-    values.push_bind(row.connection.as_str());
-    values.push_bind(row.partition_key.as_str());
-    values.push_bind(row.issue_id.as_deref());
-    values.push_bind(row.issue_key.as_deref());
-    values.push_bind(row.project_key.as_deref());
-    values.push_bind(row.kind);
-    values.push_bind(row.received_at);
-    values.push_bind(row.lane);
-    values.push_bind(row.position);
-    values.push_bind(row.envelope.as_slice());
+fn values<'a>(row: &'a &Packed) -> [Value<'a>; 11] {
+    [
+        row.event_id.as_str().into(),
+        row.connection.as_str().into(),
+        row.partition_key.as_str().into(),
+        row.issue_id.as_deref().into(),
+        row.issue_key.as_deref().into(),
+        row.project_key.as_deref().into(),
+        row.kind.into(),
+        row.received_at.into(),
+        row.lane.into(),
+        row.position.into(),
+        row.envelope.as_slice().into(),
+    ]
 }
 
 /// The first of these events that the archive does not hold.
 pub(super) async fn missing<'a>(connection: &mut Connection, events: &[&'a str]) -> Result<Option<&'a str>, StoreError> {
     for events in set::lists(events) {
-        let mut query = QueryBuilder::new("SELECT event_id FROM archive WHERE event_id IN ");
-        set::push_list(&mut query, events);
-        let held: Vec<String> = query.build_query_scalar().fetch_all(&mut *connection).await?;
-        if let Some(missing) = events.iter().find(|event| !held.iter().any(|held| held == *event)) {
+        let held: Vec<(String,)> = connection.fetch(Statement::new("SELECT event_id FROM archive WHERE event_id IN ").list(events)).await?;
+        if let Some(missing) = events.iter().find(|event| !held.iter().any(|(held,)| held == *event)) {
             return Ok(Some(missing));
         }
     }
@@ -109,9 +110,10 @@ pub(super) async fn missing<'a>(connection: &mut Connection, events: &[&'a str])
 
 /// One step: what no parked delivery needs. Returns how many rows went.
 pub(super) async fn expire(connection: &mut Connection, before: Timestamp, limit: i64) -> Result<u64, StoreError> {
-    let sql = "DELETE FROM archive WHERE number IN (SELECT number FROM archive WHERE received_at < $1 \
-        AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.event_id = archive.event_id) ORDER BY received_at LIMIT $2)";
-    Ok(sqlx::query(sql).bind(before.ms()).bind(limit).execute(connection).await?.rows_affected())
+    connection.hold_off_parking().await?;
+    let sql = "DELETE FROM archive WHERE number IN (SELECT number FROM archive WHERE received_at < ? \
+        AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.event_id = archive.event_id) ORDER BY received_at LIMIT ?)";
+    connection.execute(Statement::new(sql).bind(before.ms()).bind(limit)).await
 }
 
 /// An envelope as it came out of the archive.
@@ -147,8 +149,8 @@ impl TryFrom<Stored> for Archived {
 
 impl Store {
     pub async fn archived(&self, event: &EventId) -> Result<Option<Archived>, StoreError> {
-        let sql = "SELECT event_id, lane, position, envelope FROM archive WHERE event_id = $1";
-        let row: Option<Stored> = sqlx::query_as(sql).bind(event.as_str()).fetch_optional(self.readers()).await?;
+        let sql = "SELECT event_id, lane, position, envelope FROM archive WHERE event_id = ?";
+        let row: Option<Stored> = self.fetch_one(Statement::new(sql).bind(event.as_str())).await?;
         row.map(Archived::try_from).transpose()
     }
 
@@ -156,23 +158,23 @@ impl Store {
     pub async fn archived_by_key(&self, key: &str) -> Result<Vec<Archived>, StoreError> {
         // A join: SQLite would read the whole archive for an `IN` over a union.
         let sql = "SELECT archive.event_id, archive.lane, archive.position, archive.envelope FROM \
-            (SELECT connection, issue_id FROM archive WHERE issue_key = $1 UNION SELECT connection, id FROM tickets WHERE key = $1) \
+            (SELECT connection, issue_id FROM archive WHERE issue_key = ? UNION SELECT connection, id FROM tickets WHERE key = ?) \
             AS known JOIN archive ON archive.connection = known.connection AND archive.issue_id = known.issue_id \
             ORDER BY archive.received_at, archive.lane, archive.position, archive.number";
-        let rows: Vec<Stored> = sqlx::query_as(sql).bind(key).fetch_all(self.readers()).await?;
+        let rows: Vec<Stored> = self.fetch(Statement::new(sql).bind(key).bind(key)).await?;
         rows.into_iter().map(Archived::try_from).collect()
     }
 
     /// The newest events, newest first.
     pub async fn archived_latest(&self, limit: usize) -> Result<Vec<Archived>, StoreError> {
-        let sql = "SELECT event_id, lane, position, envelope FROM archive ORDER BY received_at DESC, number DESC LIMIT $1";
-        let rows: Vec<Stored> = sqlx::query_as(sql).bind(super::limit(limit)).fetch_all(self.readers()).await?;
+        let sql = "SELECT event_id, lane, position, envelope FROM archive ORDER BY received_at DESC, lane DESC, position DESC, number DESC LIMIT ?";
+        let rows: Vec<Stored> = self.fetch(Statement::new(sql).bind(super::limit(limit))).await?;
         rows.into_iter().map(Archived::try_from).collect()
     }
 
     /// How many different events the archive holds.
     pub async fn archived_count(&self) -> Result<u64, StoreError> {
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM archive").fetch_one(self.readers()).await?;
-        Ok(count.unsigned_abs())
+        let count: Option<(i64,)> = self.fetch_one(Statement::new("SELECT count(*) FROM archive")).await?;
+        Ok(count.map_or(0, |(count,)| count.unsigned_abs()))
     }
 }

@@ -1,8 +1,8 @@
 //! The journal: what was begun and what ended, so that a second arrival changes nothing.
 
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::FromRow;
 
-use super::db::{Connection, Values};
+use super::db::{Connection, Statement, Value};
 use super::rows::{DeliveryKey, Ended, JournalRow, Progress};
 use super::{Store, StoreError, set};
 use crate::clock::Timestamp;
@@ -34,29 +34,33 @@ pub(super) async fn record(connection: &mut Connection, rows: impl Iterator<Item
     const TAIL: &str = " ON CONFLICT (event_id, sink, target, generation) DO UPDATE SET rule = excluded.rule, \
         progress = excluded.progress, reason = excluded.reason, at = excluded.at, attempts = excluded.attempts, \
         unclean_runs = excluded.unclean_runs";
-    set::insert(connection, HEAD, &set::fold(rows, |row| &row.key, |_, _| true), bind, TAIL).await
+    set::insert(connection, HEAD, &set::fold(rows, |row| &row.key, |_, _| true), values, TAIL).await
 }
 
-fn bind(mut values: Values<'_>, row: &&JournalRow) {
-    values.push_bind(row.key.event_id.as_str());
-    values.push_bind(row.key.sink.as_str());
-    values.push_bind(&*row.key.target);
-    values.push_bind(i64::from(row.key.generation));
-    values.push_bind(row.rule.as_deref());
-    values.push_bind(row.progress.as_str());
-    values.push_bind(row.reason.as_deref());
-    values.push_bind(row.at.ms());
-    values.push_bind(i64::from(row.attempts));
-    values.push_bind(i64::from(row.unclean_runs));
+fn values<'a>(row: &'a &JournalRow) -> [Value<'a>; 10] {
+    [
+        row.key.event_id.as_str().into(),
+        row.key.sink.as_str().into(),
+        (&*row.key.target).into(),
+        row.key.generation.into(),
+        row.rule.as_deref().into(),
+        row.progress.as_str().into(),
+        row.reason.as_deref().into(),
+        row.at.ms().into(),
+        row.attempts.into(),
+        row.unclean_runs.into(),
+    ]
 }
 
 /// One step: what has ended long ago and is not a dead letter that somebody may still look at. Returns how many rows went.
 pub(super) async fn expire(connection: &mut Connection, before: Timestamp, limit: i64) -> Result<u64, StoreError> {
-    let sql = "DELETE FROM journal WHERE (event_id, sink, target, generation) IN (SELECT event_id, sink, target, generation FROM journal \
-        WHERE at < $1 AND progress <> 'started' AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.event_id = journal.event_id \
+    connection.hold_off_parking().await?;
+    // Said twice: Postgres looks at the outer condition again when another process has just written the row.
+    let sql = "DELETE FROM journal WHERE at < ? AND progress <> 'started' AND (event_id, sink, target, generation) IN \
+        (SELECT event_id, sink, target, generation FROM journal WHERE at < ? AND progress <> 'started' AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.event_id = journal.event_id \
         AND parked.sink = journal.sink AND parked.target = journal.target AND parked.generation = journal.generation) \
-        ORDER BY at LIMIT $2)";
-    Ok(sqlx::query(sql).bind(before.ms()).bind(limit).execute(connection).await?.rows_affected())
+        ORDER BY at LIMIT ?)";
+    connection.execute(Statement::new(sql).bind(before.ms()).bind(before.ms()).bind(limit)).await
 }
 
 #[derive(FromRow)]
@@ -113,14 +117,11 @@ impl Store {
     async fn journal_rows(&self, ids: &[&str], sink: Option<&SinkName>) -> Result<Vec<JournalRow>, StoreError> {
         let mut found = Vec::new();
         for ids in set::lists(ids) {
-            let mut query = QueryBuilder::new(COLUMNS);
-            query.push("event_id IN ");
-            set::push_list(&mut query, ids);
+            let mut statement = Statement::new(COLUMNS).push("event_id IN ").list(ids);
             if let Some(sink) = sink {
-                query.push(" AND sink = ").push_bind(sink.as_str());
+                statement = statement.push(" AND sink = ?").bind(sink.as_str());
             }
-            query.push(" ORDER BY event_id, sink, target, generation");
-            let rows: Vec<Stored> = query.build_query_as().fetch_all(self.readers()).await?;
+            let rows: Vec<Stored> = self.fetch(statement.push(" ORDER BY event_id, sink, target, generation")).await?;
             for row in rows {
                 found.push(row.try_into()?);
             }
@@ -131,15 +132,14 @@ impl Store {
     /// How many deliveries each sink has made.
     pub async fn delivered_counts(&self) -> Result<Vec<(SinkName, u64)>, StoreError> {
         let sql = "SELECT sink, COUNT(*) FROM journal WHERE progress = 'delivered' GROUP BY sink ORDER BY sink";
-        let rows: Vec<(String, i64)> = sqlx::query_as(sql).fetch_all(self.readers()).await?;
+        let rows: Vec<(String, i64)> = self.fetch(Statement::new(sql)).await?;
         Ok(rows.into_iter().filter_map(|(sink, count)| Some((sink.parse().ok()?, u64::try_from(count).ok()?))).collect())
     }
 
     /// Rows that say `started` for a sink: what was under way when the process died.
     pub async fn started(&self, sink: &SinkName) -> Result<Vec<JournalRow>, StoreError> {
-        let mut query = QueryBuilder::new(COLUMNS);
-        query.push("progress = 'started' AND sink = ").push_bind(sink.as_str()).push(" ORDER BY at, event_id, target, generation");
-        let rows: Vec<Stored> = query.build_query_as().fetch_all(self.readers()).await?;
+        let statement = Statement::new(COLUMNS).push("progress = 'started' AND sink = ? ORDER BY at, event_id, target, generation");
+        let rows: Vec<Stored> = self.fetch(statement.bind(sink.as_str())).await?;
         rows.into_iter().map(JournalRow::try_from).collect()
     }
 }

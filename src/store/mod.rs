@@ -1,63 +1,51 @@
 //! What we know: archive, journal, parked deliveries, control rows and tickets in one SQL database.
 //!
-//! One struct over SQLite, which only `db` names. One writer task commits whatever waits together (group commit):
-//! a caller's `Write` is whole or not at all, and its answer comes after the commit. What is read is what was committed.
+//! One struct over SQLite and Postgres, whose differences only `db` knows. One writer task per process commits whatever waits together
+//! (group commit): a caller's `Write` is whole or not at all, and its answer comes after the commit. What is read is what was committed.
+//! Several processes may share a Postgres: whatever order their writes come in, the rows end the same.
 
 mod archive;
 mod control;
 mod db;
 mod dead;
 mod journal;
+mod lead;
 mod parked;
 mod people;
 mod rows;
 mod set;
+mod settings;
 mod ticket_effects;
 mod tickets;
 mod waiting;
+mod workers;
 mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use lead::Lead;
 pub use rows::{
     ArchiveRow, Archived, ChangeRow, CommentRow, DeliveryKey, Ended, JournalRow, Parked, ParkedRow, ParkedState, Progress, ProjectRow,
     TicketEffect, TicketRow, UserRow, Version, Waiting, WaitingKey, Write,
 };
+pub use settings::{Settings, Wrong};
 pub use tickets::TicketView;
+pub use workers::Worker;
 
 use crate::clock::Timestamp;
 use crate::setting::SinkName;
 use crate::shutdown::Tasks;
 
-use db::Db;
+use db::{Db, Record, Statement};
 use writer::{Command, Order, Prepared, Writer};
 
 /// Rows that one step of `expire` deletes: others write between two steps.
 const EXPIRED_AT_ONCE: i64 = 500;
-
-/// `[store]`
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Settings {
-    /// `sqlite:` is `<data_dir>/ticketwire.sqlite`, `sqlite:PATH` a file of one's choice.
-    pub url: String,
-    /// How long envelopes are kept for `trace`; one that a waiting delivery needs is kept longer.
-    pub archive_retention: crate::setting::Span,
-    /// How long it is remembered what was delivered: a repeat that comes later acts again.
-    pub journal_retention: crate::setting::Span,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { url: "sqlite:".into(), archive_retention: crate::setting::Span::days(30), journal_retention: crate::setting::Span::days(90) }
-    }
-}
 
 #[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
 pub enum StoreError {
@@ -79,6 +67,8 @@ struct Shared {
     db: Db,
     writer: mpsc::Sender<Command>,
     orders: watch::Sender<u64>,
+    own_orders: AtomicI64,
+    tasks: Tasks,
     archive_retention: Duration,
     journal_retention: Duration,
 }
@@ -87,17 +77,28 @@ impl Store {
     /// Opens and migrates. `tasks` runs the writer, which ends by `close`, or when the last handle is dropped, and not by the group's
     /// token: what is finished while stopping still has to be written.
     pub async fn open(settings: &Settings, data_dir: &Path, tasks: &Tasks) -> Result<Self, StoreError> {
-        let (db, connection) = Db::open(&settings.url, data_dir).await?;
+        let (db, connection) = Db::open(settings, data_dir).await?;
         let (sender, inbox) = mpsc::channel(writer::INBOX);
         tasks.spawn("store writer", Writer { db: db.clone(), connection: Some(connection), inbox }.run());
         let shared = Shared {
             db,
             writer: sender,
             orders: watch::channel(0).0,
+            own_orders: AtomicI64::new(0),
+            tasks: tasks.clone(),
             archive_retention: settings.archive_retention.0,
             journal_retention: settings.journal_retention.0,
         };
-        Ok(Self { shared: Arc::new(shared) })
+        let store = Self { shared: Arc::new(shared) };
+        if store.is_shared() {
+            tasks.spawn("store orders", control::listen(Arc::downgrade(&store.shared), tasks.token().clone()));
+        }
+        Ok(store)
+    }
+
+    /// Whether other processes may use it too.
+    pub fn is_shared(&self) -> bool {
+        self.shared.db.is_shared()
     }
 
     /// Committed when this returns. A caller that stops waiting does not know whether it was.
@@ -115,7 +116,7 @@ impl Store {
         self.order(Order::Check).await.map(drop)
     }
 
-    /// Changes whenever a control row or a dead letter's state was changed through this process.
+    /// Changes whenever a control row or a dead letter's state was changed: at once through this process, within seconds through another.
     pub fn orders(&self) -> watch::Receiver<u64> {
         self.shared.orders.subscribe()
     }
@@ -126,6 +127,7 @@ impl Store {
         let (archive, journal) = (before(self.shared.archive_retention), before(self.shared.journal_retention));
         let mut count = self.expire_all(|| Order::ExpireArchive { before: archive, limit: EXPIRED_AT_ONCE }).await?;
         count += self.expire_all(|| Order::ExpireJournal { before: journal, limit: EXPIRED_AT_ONCE }).await?;
+        self.expire_workers(now).await?;
         Ok(count)
     }
 
@@ -133,7 +135,7 @@ impl Store {
     pub async fn close(&self, deadline: Duration) {
         let closing = async {
             let _ = self.send(Command::Close).await;
-            self.shared.db.readers.close().await;
+            self.shared.db.close().await;
         };
         if tokio::time::timeout(deadline, closing).await.is_err() {
             tracing::warn!("the store did not close in time; what was answered is committed");
@@ -157,6 +159,7 @@ impl Store {
 
     async fn order_and_wake(&self, order: Order) -> Result<u64, StoreError> {
         let count = self.order(order).await?;
+        self.shared.own_orders.fetch_add(1, Ordering::Relaxed);
         self.shared.orders.send_modify(|orders| *orders = orders.wrapping_add(1));
         Ok(count)
     }
@@ -168,8 +171,13 @@ impl Store {
         answered.await.map_err(|_| closed())?
     }
 
-    fn readers(&self) -> &db::Pool {
-        &self.shared.db.readers
+    async fn fetch<R: Record>(&self, statement: Statement<'_>) -> Result<Vec<R>, StoreError> {
+        self.shared.db.fetch(statement).await
+    }
+
+    /// The first row, of statements that give one at most.
+    async fn fetch_one<R: Record>(&self, statement: Statement<'_>) -> Result<Option<R>, StoreError> {
+        Ok(self.fetch(statement).await?.into_iter().next())
     }
 }
 

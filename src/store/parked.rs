@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use rand::Rng;
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::FromRow;
 
 use super::archive;
-use super::db::{Connection, Values};
+use super::db::{Connection, Statement, Value};
 use super::rows::{DeliveryKey, ParkedRow, ParkedState, Waiting};
 use super::{Store, StoreError, set};
 use crate::clock::Timestamp;
@@ -35,43 +35,45 @@ impl ParkedState {
     }
 }
 
-/// A delivery that waits already keeps its place, unless it turned out elsewhere that it is dead. Their envelopes must be in the archive, or they would wait for ever.
+/// A delivery that waits already keeps its place, unless it turned out elsewhere that it is dead. Their envelopes must be in the archive,
+/// or they would wait for ever; that is looked at last, when nobody can take them away any more (`hold_off_parking`).
 pub(super) async fn park(connection: &mut Connection, rows: impl Iterator<Item = &ParkedRow>) -> Result<(), StoreError> {
     const HEAD: &str = "INSERT INTO parked (id, event_id, sink, target, generation, rule, lane, position, partition_key, state, \
         not_before, attempts, first_at, last_at, reason) ";
     const TAIL: &str = " ON CONFLICT (event_id, sink, target, generation) DO UPDATE SET state = excluded.state, \
         attempts = excluded.attempts, last_at = excluded.last_at, reason = excluded.reason WHERE excluded.state = 'dead'";
     let rows = set::fold(rows, |row| &row.key, |_, _| false);
+    set::insert(connection, HEAD, &rows, values, TAIL).await?;
     let events: Vec<&str> = rows.iter().map(|row| row.key.event_id.as_str()).collect();
     if let Some(event) = archive::missing(connection, &events).await? {
         return Err(StoreError::Unusable(format!("a delivery of `{event}` cannot be parked: the archive does not hold that event")));
     }
-    set::insert(connection, HEAD, &rows, bind, TAIL).await
+    Ok(())
 }
 
-fn bind(mut values: Values<'_>, row: &&ParkedRow) {
-    values.push_bind(row.id.as_str());
-    values.push_bind(row.key.event_id.as_str());
-    values.push_bind(row.key.sink.as_str());
-    values.push_bind(&*row.key.target);
-    values.push_bind(i64::from(row.key.generation));
-    values.push_bind(row.rule.as_deref());
-    values.push_bind(i64::from(row.lane.0));
-    values.push_bind(archive::number(row.position));
-    values.push_bind(row.partition_key.as_str());
-    values.push_bind(row.state.as_str());
-    values.push_bind(row.not_before.ms());
-    values.push_bind(i64::from(row.attempts));
-    values.push_bind(row.first_at.ms());
-    values.push_bind(row.last_at.ms());
-    values.push_bind(row.reason.as_str());
+fn values<'a>(row: &'a &ParkedRow) -> [Value<'a>; 15] {
+    [
+        row.id.as_str().into(),
+        row.key.event_id.as_str().into(),
+        row.key.sink.as_str().into(),
+        (&*row.key.target).into(),
+        row.key.generation.into(),
+        row.rule.as_deref().into(),
+        i64::from(row.lane.0).into(),
+        archive::number(row.position).into(),
+        row.partition_key.as_str().into(),
+        row.state.as_str().into(),
+        row.not_before.ms().into(),
+        row.attempts.into(),
+        row.first_at.ms().into(),
+        row.last_at.ms().into(),
+        row.reason.as_str().into(),
+    ]
 }
 
-pub(super) async fn unpark(connection: &mut Connection, ids: &[&str]) -> Result<(), StoreError> {
-    let bind: fn(Values<'_>, &&str) = |mut values, id| {
-        values.push_bind(*id);
-    };
-    set::insert(connection, "DELETE FROM parked WHERE id IN (", ids, bind, ")").await
+pub(super) async fn unpark(connection: &mut Connection, ids: impl Iterator<Item = &String>) -> Result<(), StoreError> {
+    let ids = set::fold(ids, |id| id.as_str(), |_, _| false);
+    set::insert(connection, "DELETE FROM parked WHERE id IN (", &ids, |id| [id.as_str().into()], ")").await
 }
 
 /// Another try failed. A row that went meanwhile stays away.
@@ -79,15 +81,17 @@ pub(super) async fn tried(connection: &mut Connection, rows: impl Iterator<Item 
     const HEAD: &str = "WITH tried (id, state, not_before, attempts, last_at, reason) AS (";
     const TAIL: &str = ") UPDATE parked SET state = tried.state, not_before = tried.not_before, attempts = tried.attempts, \
         last_at = tried.last_at, reason = tried.reason FROM tried WHERE parked.id = tried.id";
-    let bind: fn(Values<'_>, &&ParkedRow) = |mut values, row| {
-        values.push_bind(row.id.as_str());
-        values.push_bind(row.state.as_str());
-        values.push_bind(row.not_before.ms());
-        values.push_bind(i64::from(row.attempts));
-        values.push_bind(row.last_at.ms());
-        values.push_bind(row.reason.as_str());
+    let values: for<'r> fn(&'r &ParkedRow) -> [Value<'r>; 6] = |row| {
+        [
+            row.id.as_str().into(),
+            row.state.as_str().into(),
+            row.not_before.ms().into(),
+            row.attempts.into(),
+            row.last_at.ms().into(),
+            row.reason.as_str().into(),
+        ]
     };
-    set::insert(connection, HEAD, &set::fold(rows, |row| row.id.as_str(), |_, _| true), bind, TAIL).await
+    set::insert(connection, HEAD, &set::fold(rows, |row| row.id.as_str(), |_, _| true), values, TAIL).await
 }
 
 /// Sets the time of all waiting rows concerned, earlier or later; of a target only later, because what waits longer there has a reason of
@@ -98,18 +102,17 @@ pub(super) async fn postpone(connection: &mut Connection, waiting: &Waiting, unt
         Waiting::Target(sink, target) => (sink, Some(target), None),
         Waiting::Key(sink, target, key) => (sink, Some(target), Some(key)),
     };
-    let mut query = QueryBuilder::new("UPDATE parked SET not_before = ");
-    query.push_bind(until.ms()).push(" WHERE state = 'waiting' AND sink = ").push_bind(sink.as_str());
+    let mut statement = Statement::new("UPDATE parked SET not_before = ? WHERE state = 'waiting' AND sink = ?");
+    statement = statement.bind(until.ms()).bind(sink.as_str());
     if let Some(target) = target {
-        query.push(" AND target = ").push_bind(&**target);
+        statement = statement.push(" AND target = ?").bind(&**target);
     }
     if let Some(key) = key {
-        query.push(" AND partition_key = ").push_bind(key.as_str());
+        statement = statement.push(" AND partition_key = ?").bind(key.as_str());
     } else if target.is_some() {
-        query.push(" AND not_before < ").push_bind(until.ms());
+        statement = statement.push(" AND not_before < ?").bind(until.ms());
     }
-    query.build().execute(connection).await?;
-    Ok(())
+    connection.execute(statement).await.map(drop)
 }
 
 #[derive(FromRow)]
@@ -165,10 +168,8 @@ impl Store {
         let ids: Vec<&str> = events.iter().map(EventId::as_str).collect();
         let mut found = Vec::new();
         for ids in set::lists(&ids) {
-            let mut query = QueryBuilder::new(format!("SELECT {COLUMNS} FROM parked WHERE event_id IN "));
-            set::push_list(&mut query, ids);
-            query.push(" ORDER BY event_id, sink, target, generation");
-            let rows: Vec<Stored> = query.build_query_as().fetch_all(self.readers()).await?;
+            let statement = Statement::new(format!("SELECT {COLUMNS} FROM parked WHERE event_id IN ")).list(ids);
+            let rows: Vec<Stored> = self.fetch(statement.push(" ORDER BY event_id, sink, target, generation")).await?;
             for row in rows {
                 found.push(row.try_into()?);
             }

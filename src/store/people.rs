@@ -1,9 +1,10 @@
 //! Users and projects, of which every event shows a part: each value is as it was last seen, and what was not shown changes nothing.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::StoreError;
-use super::db::{Connection, Values};
+use super::db::{Connection, Value};
 use super::rows::{ProjectRow, UserRow};
 use super::set;
 use crate::setting::ConnectionName;
@@ -35,25 +36,25 @@ impl<'a> Sight<'a> {
     }
 }
 
-/// One sight for each user or project, of each value the newest.
+/// One sight for each user or project, of each value the newest; in the order of their keys, as `set::fold` gives rows.
 pub(super) fn merged(sights: Vec<Sight<'_>>) -> Vec<Sight<'_>> {
-    let mut kept: Vec<Sight<'_>> = Vec::new();
-    let mut places = HashMap::new();
+    let mut kept = BTreeMap::<_, Sight<'_>>::new();
     for sight in sights {
-        let place = *places.entry((sight.connection, sight.id)).or_insert(kept.len());
-        match kept.get_mut(place) {
-            Some(old) => {
-                for (old, new) in old.values.iter_mut().zip(sight.values) {
+        match kept.entry((sight.connection, sight.id)) {
+            Entry::Occupied(mut old) => {
+                for (old, new) in old.get_mut().values.iter_mut().zip(sight.values) {
                     let (before, now) = (old.map(|(_, at)| at), new.map(|(_, at)| at));
                     if now.is_some() && now >= before {
                         *old = new;
                     }
                 }
             }
-            None => kept.push(sight),
+            Entry::Vacant(place) => {
+                place.insert(sight);
+            }
         }
     }
-    kept
+    kept.into_values().collect()
 }
 
 pub(super) async fn users(connection: &mut Connection, rows: &[Sight<'_>]) -> Result<(), StoreError> {
@@ -70,7 +71,7 @@ pub(super) async fn users(connection: &mut Connection, rows: &[Sight<'_>]) -> Re
         kind = CASE WHEN excluded.kind_seen >= COALESCE(users.kind_seen, excluded.kind_seen) THEN excluded.kind ELSE users.kind END, \
         kind_seen = CASE WHEN excluded.kind_seen >= COALESCE(users.kind_seen, excluded.kind_seen) \
             THEN excluded.kind_seen ELSE users.kind_seen END";
-    set::insert(connection, HEAD, rows, bind, TAIL).await
+    set::insert(connection, HEAD, rows, values, TAIL).await
 }
 
 pub(super) async fn projects(connection: &mut Connection, rows: &[Sight<'_>]) -> Result<(), StoreError> {
@@ -87,17 +88,19 @@ pub(super) async fn projects(connection: &mut Connection, rows: &[Sight<'_>]) ->
             THEN excluded.kind ELSE projects.kind END, \
         kind_seen = CASE WHEN excluded.kind_seen >= COALESCE(projects.kind_seen, excluded.kind_seen) \
             THEN excluded.kind_seen ELSE projects.kind_seen END";
-    set::insert(connection, HEAD, rows, bind, TAIL).await
+    set::insert(connection, HEAD, rows, values, TAIL).await
 }
 
-fn bind(mut values: Values<'_>, sight: &Sight<'_>) {
+fn values<'a>(sight: &'a Sight<'_>) -> [Value<'a>; 8] {
     let [first, second, kind] = sight.values;
-    values.push_bind(sight.connection.as_str());
-    values.push_bind(sight.id);
-    for seen in [first, second] {
-        values.push_bind(seen.map(|(value, _)| value));
-        values.push_bind(seen.map(|(_, at)| at));
-    }
-    values.push_bind(kind.map_or(UNKNOWN, |(value, _)| value));
-    values.push_bind(kind.map(|(_, at)| at));
+    [
+        sight.connection.as_str().into(),
+        sight.id.into(),
+        first.map(|(value, _)| value).into(),
+        first.map(|(_, at)| at).into(),
+        second.map(|(value, _)| value).into(),
+        second.map(|(_, at)| at).into(),
+        kind.map_or(UNKNOWN, |(value, _)| value).into(),
+        kind.map(|(_, at)| at).into(),
+    ]
 }

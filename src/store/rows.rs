@@ -8,7 +8,7 @@ use crate::event::{Envelope, EventId, LaneId, PartitionKey};
 use crate::setting::{ConnectionName, SinkName};
 
 /// What is tried, parked, dead or done.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DeliveryKey {
     pub sink: SinkName,
     pub event_id: EventId,

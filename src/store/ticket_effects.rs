@@ -1,6 +1,7 @@
 //! Effects of many events folded to one row per ticket, comment, change, user and project: a statement may not touch a row twice.
 
-use std::collections::HashSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
 
 use super::people::{Sight, merged};
 use super::rows::{ChangeRow, CommentRow, TicketEffect, TicketRow};
@@ -97,15 +98,15 @@ fn round<'a>(effects: &[&'a TicketEffect]) -> Round<'a> {
 }
 
 fn newest(deletions: Vec<Deletion<'_>>) -> Vec<Deletion<'_>> {
-    let mut kept: Vec<Deletion<'_>> = Vec::with_capacity(deletions.len());
-    let mut places = std::collections::HashMap::new();
+    let mut kept = BTreeMap::<_, Deletion<'_>>::new();
     for deletion in deletions {
-        let place = *places.entry((deletion.connection, deletion.id)).or_insert(kept.len());
-        match kept.get_mut(place) {
-            Some(old) if deletion.at > old.at => *old = deletion,
-            Some(_) => {}
-            None => kept.push(deletion),
+        match kept.entry((deletion.connection, deletion.id)) {
+            Entry::Occupied(mut old) if deletion.at > old.get().at => *old.get_mut() = deletion,
+            Entry::Occupied(_) => {}
+            Entry::Vacant(place) => {
+                place.insert(deletion);
+            }
         }
     }
-    kept
+    kept.into_values().collect()
 }

@@ -4,7 +4,7 @@
 //! not matter. A tombstone is lifted only by a REST answer that came after it and is newer: a deletion that comes after the answer is
 //! believed whatever its time says, because it is told by Jira's clock and the answer by ours.
 
-use super::db::{Connection, Values};
+use super::db::{Connection, Statement, Value};
 use super::rows::{ChangeRow, CommentRow, TicketEffect, TicketRow};
 use super::ticket_effects::{Deletion, Round, rounds};
 use super::{Store, StoreError, people, set};
@@ -30,15 +30,17 @@ async fn bury_tickets(connection: &mut Connection, rows: &[Deletion<'_>]) -> Res
     const TAIL: &str = " ON CONFLICT (connection, id) DO UPDATE SET deleted_at = excluded.deleted_at, removed_at = excluded.removed_at, \
         key = COALESCE(tickets.key, excluded.key), project_key = COALESCE(tickets.project_key, excluded.project_key) \
         WHERE tickets.removed_at IS NULL OR excluded.removed_at > tickets.removed_at";
-    let bind: fn(Values<'_>, &Deletion<'_>) = |mut values, row| {
-        values.push_bind(row.connection.as_str());
-        values.push_bind(row.id);
-        values.push_bind(row.key);
-        values.push_bind(row.project_key);
-        values.push_bind(row.at.to_string());
-        values.push_bind(row.at.ms());
+    let values: for<'r> fn(&'r Deletion<'_>) -> [Value<'r>; 6] = |row| {
+        [
+            row.connection.as_str().into(),
+            row.id.into(),
+            row.key.into(),
+            row.project_key.into(),
+            row.at.to_string().into(),
+            row.at.ms().into(),
+        ]
     };
-    set::insert(connection, HEAD, rows, bind, TAIL).await
+    set::insert(connection, HEAD, rows, values, TAIL).await
 }
 
 /// Labels go with the snapshots that were newer than their rows.
@@ -52,11 +54,8 @@ async fn snapshots(connection: &mut Connection, round: &Round<'_>) -> Result<(),
         version_updated = excluded.version_updated, version_observed = excluded.version_observed \
         WHERE tickets.version_updated IS NULL OR (excluded.version_updated, excluded.version_observed) \
         >= (tickets.version_updated, tickets.version_observed) RETURNING connection, id";
-    let taken: Vec<(String, String)> = set::insert_returning(connection, HEAD, &round.tickets, bind_ticket, TAIL).await?;
-    let pair: fn(Values<'_>, &(String, String)) = |mut values, row| {
-        values.push_bind(row.0.as_str());
-        values.push_bind(row.1.as_str());
-    };
+    let taken: Vec<(String, String)> = set::insert_returning(connection, HEAD, &round.tickets, values_of_ticket, TAIL).await?;
+    let pair: for<'r> fn(&'r (String, String)) -> [Value<'r>; 2] = |(site, id)| [site.as_str().into(), id.as_str().into()];
     // By way of a table expression: SQLite would read all labels for an `IN` over plain values.
     let head = "WITH taken (connection, id) AS (";
     let tail = ") DELETE FROM ticket_labels WHERE (connection, ticket_id) IN (SELECT connection, id FROM taken)";
@@ -64,33 +63,32 @@ async fn snapshots(connection: &mut Connection, round: &Round<'_>) -> Result<(),
     let taken: std::collections::HashSet<(&str, &str)> = taken.iter().map(|(site, id)| (site.as_str(), id.as_str())).collect();
     let newer = round.tickets.iter().filter(|row| taken.contains(&(row.connection.as_str(), row.id.as_str())));
     let labels: Vec<[&str; 3]> = newer.flat_map(|row| row.labels.iter().map(|label| [row.connection.as_str(), &row.id, label])).collect();
-    let triple: fn(Values<'_>, &[&str; 3]) = |mut values, row| {
-        for value in row {
-            values.push_bind(*value);
-        }
-    };
+    let labels = set::fold(&labels, |label| *label, |_, _| false);
+    let triple: for<'r> fn(&'r &[&str; 3]) -> [Value<'r>; 3] = |label| label.map(Value::from);
     let tail = " ON CONFLICT (connection, ticket_id, label) DO NOTHING";
     set::insert(connection, "INSERT INTO ticket_labels (connection, ticket_id, label) ", &labels, triple, tail).await
 }
 
-fn bind_ticket(mut values: Values<'_>, row: &&TicketRow) {
-    values.push_bind(row.connection.as_str());
-    values.push_bind(row.id.as_str());
-    values.push_bind(row.key.as_deref());
-    values.push_bind(row.project_key.as_deref());
-    values.push_bind(row.kind.as_deref());
-    values.push_bind(row.summary.as_deref());
-    values.push_bind(row.body.as_deref());
-    values.push_bind(row.status.as_deref());
-    values.push_bind(row.status_category.as_deref());
-    values.push_bind(row.assignee.as_deref());
-    values.push_bind(row.reporter.as_deref());
-    values.push_bind(row.security_level.as_deref());
-    values.push_bind(i64::from(row.level_known));
-    values.push_bind(row.created_at.map(|at| at.to_string()));
-    values.push_bind(row.updated_at.map(|at| at.to_string()));
-    values.push_bind(row.version.updated.ms());
-    values.push_bind(row.version.observed.ms());
+fn values_of_ticket<'a>(row: &'a &TicketRow) -> [Value<'a>; 17] {
+    [
+        row.connection.as_str().into(),
+        row.id.as_str().into(),
+        row.key.as_deref().into(),
+        row.project_key.as_deref().into(),
+        row.kind.as_deref().into(),
+        row.summary.as_deref().into(),
+        row.body.as_deref().into(),
+        row.status.as_deref().into(),
+        row.status_category.as_deref().into(),
+        row.assignee.as_deref().into(),
+        row.reporter.as_deref().into(),
+        row.security_level.as_deref().into(),
+        i64::from(row.level_known).into(),
+        row.created_at.map(|at| at.to_string()).into(),
+        row.updated_at.map(|at| at.to_string()).into(),
+        row.version.updated.ms().into(),
+        row.version.observed.ms().into(),
+    ]
 }
 
 /// A REST answer shows that the issue exists, also where its fields are no news.
@@ -98,12 +96,9 @@ async fn lift(connection: &mut Connection, rows: &[&TicketRow]) -> Result<(), St
     const HEAD: &str = "WITH seen (connection, id, observed) AS (";
     const TAIL: &str = ") UPDATE tickets SET deleted_at = NULL FROM seen WHERE tickets.connection = seen.connection \
         AND tickets.id = seen.id AND tickets.deleted_at IS NOT NULL AND seen.observed > tickets.removed_at";
-    let bind: fn(Values<'_>, &&TicketRow) = |mut values, row| {
-        values.push_bind(row.connection.as_str());
-        values.push_bind(row.id.as_str());
-        values.push_bind(row.version.observed.ms());
-    };
-    set::insert(connection, HEAD, rows, bind, TAIL).await
+    let values: for<'r> fn(&'r &TicketRow) -> [Value<'r>; 3] =
+        |row| [row.connection.as_str().into(), row.id.as_str().into(), row.version.observed.ms().into()];
+    set::insert(connection, HEAD, rows, values, TAIL).await
 }
 
 /// Comments are never restored in Jira, so nothing lifts their tombstones.
@@ -111,13 +106,9 @@ async fn bury_comments(connection: &mut Connection, rows: &[Deletion<'_>]) -> Re
     const HEAD: &str = "INSERT INTO comments (connection, id, ticket_id, deleted_at) ";
     const TAIL: &str = " ON CONFLICT (connection, id) DO UPDATE SET deleted_at = excluded.deleted_at \
         WHERE comments.deleted_at IS NULL OR excluded.deleted_at > comments.deleted_at";
-    let bind: fn(Values<'_>, &Deletion<'_>) = |mut values, row| {
-        values.push_bind(row.connection.as_str());
-        values.push_bind(row.id);
-        values.push_bind(row.ticket_id);
-        values.push_bind(row.at.to_string());
-    };
-    set::insert(connection, HEAD, rows, bind, TAIL).await
+    let values: for<'r> fn(&'r Deletion<'_>) -> [Value<'r>; 4] =
+        |row| [row.connection.as_str().into(), row.id.into(), row.ticket_id.into(), row.at.to_string().into()];
+    set::insert(connection, HEAD, rows, values, TAIL).await
 }
 
 async fn comments(connection: &mut Connection, rows: &[&CommentRow]) -> Result<(), StoreError> {
@@ -125,60 +116,64 @@ async fn comments(connection: &mut Connection, rows: &[&CommentRow]) -> Result<(
     const TAIL: &str = " ON CONFLICT (connection, id) DO UPDATE SET ticket_id = excluded.ticket_id, author = excluded.author, \
         body = excluded.body, created_at = excluded.created_at, updated_at = excluded.updated_at, version = excluded.version \
         WHERE comments.version IS NULL OR excluded.version >= comments.version";
-    let bind: fn(Values<'_>, &&CommentRow) = |mut values, row| {
-        values.push_bind(row.connection.as_str());
-        values.push_bind(row.id.as_str());
-        values.push_bind(row.ticket_id.as_str());
-        values.push_bind(row.author.as_deref());
-        values.push_bind(row.body.as_deref());
-        values.push_bind(row.created_at.map(|at| at.to_string()));
-        values.push_bind(row.updated_at.map(|at| at.to_string()));
-        values.push_bind(row.version().ms());
+    let values: for<'r> fn(&'r &CommentRow) -> [Value<'r>; 8] = |row| {
+        [
+            row.connection.as_str().into(),
+            row.id.as_str().into(),
+            row.ticket_id.as_str().into(),
+            row.author.as_deref().into(),
+            row.body.as_deref().into(),
+            row.created_at.map(|at| at.to_string()).into(),
+            row.updated_at.map(|at| at.to_string()).into(),
+            row.version().ms().into(),
+        ]
     };
-    set::insert(connection, HEAD, rows, bind, TAIL).await
+    set::insert(connection, HEAD, rows, values, TAIL).await
 }
 
 /// History is insert-only: Jira never changes what it wrote there.
 async fn changes(connection: &mut Connection, rows: &[&ChangeRow]) -> Result<(), StoreError> {
     const HEAD: &str = "INSERT INTO changes (connection, id, ticket_id, field, from_id, from_value, to_id, to_value, author, at) ";
-    let bind: fn(Values<'_>, &&ChangeRow) = |mut values, row| {
-        values.push_bind(row.connection.as_str());
-        values.push_bind(row.id.as_str());
-        values.push_bind(row.ticket_id.as_str());
-        values.push_bind(row.field.as_str());
-        values.push_bind(row.from_id.as_deref());
-        values.push_bind(row.from_value.as_deref());
-        values.push_bind(row.to_id.as_deref());
-        values.push_bind(row.to_value.as_deref());
-        values.push_bind(row.author.as_deref());
-        values.push_bind(row.at.to_string());
+    let values: for<'r> fn(&'r &ChangeRow) -> [Value<'r>; 10] = |row| {
+        [
+            row.connection.as_str().into(),
+            row.id.as_str().into(),
+            row.ticket_id.as_str().into(),
+            row.field.as_str().into(),
+            row.from_id.as_deref().into(),
+            row.from_value.as_deref().into(),
+            row.to_id.as_deref().into(),
+            row.to_value.as_deref().into(),
+            row.author.as_deref().into(),
+            row.at.to_string().into(),
+        ]
     };
-    set::insert(connection, HEAD, rows, bind, " ON CONFLICT (connection, id) DO NOTHING").await
+    set::insert(connection, HEAD, rows, values, " ON CONFLICT (connection, id) DO NOTHING").await
 }
 
 impl Store {
     /// The security level of a ticket's last row: outer none where there is no row that knows it.
     pub async fn ticket_level(&self, connection: &ConnectionName, id: &str) -> Result<Option<Option<String>>, StoreError> {
-        let sql = "SELECT security_level FROM tickets WHERE connection = $1 AND id = $2 AND level_known = 1";
-        Ok(sqlx::query_scalar(sql).bind(connection.as_str()).bind(id).fetch_optional(self.readers()).await?)
+        let sql = "SELECT security_level FROM tickets WHERE connection = ? AND id = ? AND level_known = 1";
+        let level: Option<(Option<String>,)> = self.fetch_one(Statement::new(sql).bind(connection.as_str()).bind(id)).await?;
+        Ok(level.map(|(level,)| level))
     }
 
     /// Which of these issues the ticket store holds whole.
     pub async fn tickets_held(&self, connection: &ConnectionName, ids: &[&str]) -> Result<Vec<String>, StoreError> {
-        let mut held: Vec<String> = Vec::new();
+        let mut held = Vec::new();
         for ids in set::lists(ids) {
-            let mut query = sqlx::QueryBuilder::new("SELECT id FROM tickets WHERE version_updated IS NOT NULL AND connection = ");
-            query.push_bind(connection.as_str()).push(" AND id IN ");
-            set::push_list(&mut query, ids);
-            held.extend(query.push(" ORDER BY id").build_query_scalar::<String>().fetch_all(self.readers()).await?);
+            let statement = Statement::new("SELECT id FROM tickets WHERE version_updated IS NOT NULL AND connection = ? AND id IN ");
+            let found: Vec<(String,)> = self.fetch(statement.bind(connection.as_str()).list(ids).push(" ORDER BY id")).await?;
+            held.extend(found.into_iter().map(|(id,)| id));
         }
         Ok(held)
     }
 
     /// What the ticket store shows of an issue.
     pub async fn ticket(&self, connection: &ConnectionName, id: &str) -> Result<Option<TicketView>, StoreError> {
-        let sql = "SELECT key, status, summary, deleted_at IS NOT NULL AS is_deleted FROM tickets WHERE connection = $1 AND id = $2";
-        Ok(sqlx::query_as(sql).bind(connection.as_str()).bind(id).fetch_optional(self.readers()).await?)
+        let sql = "SELECT key, status, summary, deleted_at IS NOT NULL AS is_deleted FROM tickets WHERE connection = ? AND id = ?";
+        self.fetch_one(Statement::new(sql).bind(connection.as_str()).bind(id)).await
     }
 }
 

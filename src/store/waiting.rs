@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::FromRow;
 
+use super::db::Statement;
 use super::parked::{COLUMNS, Stored};
 use super::rows::{Parked, ParkedRow, WaitingKey};
 use super::{Store, StoreError, archive};
@@ -36,13 +37,13 @@ impl TryFrom<Due> for Parked {
 impl Store {
     /// Where somebody waits in this lane. `not_before` is that of the oldest, which the others wait for.
     pub async fn waiting_keys(&self, sink: &SinkName, lane: LaneId) -> Result<Vec<WaitingKey>, StoreError> {
-        let sql = "SELECT keys.target, keys.partition_key, keys.waiting, (SELECT mine.not_before FROM parked AS mine WHERE mine.sink = $1 \
+        let sql = "SELECT keys.target, keys.partition_key, keys.waiting, (SELECT mine.not_before FROM parked AS mine WHERE mine.sink = ? \
             AND mine.target = keys.target AND mine.partition_key = keys.partition_key AND mine.state = 'waiting' \
             ORDER BY mine.position, mine.id LIMIT 1) FROM (SELECT target, partition_key, count(*) AS waiting FROM parked \
-            WHERE sink = $1 AND lane = $2 AND state = 'waiting' GROUP BY target, partition_key) AS keys \
+            WHERE sink = ? AND lane = ? AND state = 'waiting' GROUP BY target, partition_key) AS keys \
             ORDER BY keys.target, keys.partition_key";
-        let rows: Vec<(String, String, i64, i64)> =
-            sqlx::query_as(sql).bind(sink.as_str()).bind(i64::from(lane.0)).fetch_all(self.readers()).await?;
+        let statement = Statement::new(sql).bind(sink.as_str()).bind(sink.as_str()).bind(i64::from(lane.0));
+        let rows: Vec<(String, String, i64, i64)> = self.fetch(statement).await?;
         let key = |(target, key, count, not_before): (String, String, i64, i64)| WaitingKey {
             target: Arc::from(target),
             partition_key: PartitionKey::known(&key),
@@ -55,29 +56,30 @@ impl Store {
     /// Waiting rows whose time has come, oldest first (position, then id).
     pub async fn due(&self, sink: &SinkName, lane: LaneId, now: Timestamp, limit: usize) -> Result<Vec<Parked>, StoreError> {
         // The plus keeps SQLite from going by time and sorting everything that is due only to take the first few.
-        let mut query = QueryBuilder::new("SELECT due.*, archive.envelope FROM (SELECT ");
-        query.push(COLUMNS).push(" FROM parked AS mine WHERE sink = ").push_bind(sink.as_str());
-        query.push(" AND lane = ").push_bind(i64::from(lane.0)).push(" AND state = 'waiting' AND +not_before <= ").push_bind(now.ms());
-        query.push(" AND NOT EXISTS (").push(OLDER).push(" AND older.not_before > ").push_bind(now.ms());
-        query.push(") ORDER BY position, id LIMIT ").push_bind(super::limit(limit));
-        query.push(") AS due JOIN archive ON archive.event_id = due.event_id ORDER BY due.position, due.id");
-        let rows: Vec<Due> = query.build_query_as().fetch_all(self.readers()).await?;
+        let sql = format!(
+            "SELECT due.*, archive.envelope FROM (SELECT {COLUMNS} FROM parked AS mine WHERE sink = ? AND lane = ? AND state = 'waiting' \
+            AND +not_before <= ? AND NOT EXISTS ({OLDER} AND older.not_before > ?) ORDER BY position, id LIMIT ?) AS due \
+            JOIN archive ON archive.event_id = due.event_id ORDER BY due.position, due.id"
+        );
+        let statement = Statement::new(sql).bind(sink.as_str()).bind(i64::from(lane.0)).bind(now.ms()).bind(now.ms());
+        let rows: Vec<Due> = self.fetch(statement.bind(super::limit(limit))).await?;
         rows.into_iter().map(Parked::try_from).collect()
     }
 
     /// When the next waiting row of this lane is due. Only the oldest of each issue and target counts: the others wait for it.
     pub async fn next_due(&self, sink: &SinkName, lane: LaneId) -> Result<Option<Timestamp>, StoreError> {
-        let mut query = QueryBuilder::new("SELECT not_before FROM parked AS mine WHERE sink = ");
-        query.push_bind(sink.as_str()).push(" AND lane = ").push_bind(i64::from(lane.0));
-        query.push(" AND state = 'waiting' AND NOT EXISTS (").push(OLDER).push(") ORDER BY not_before LIMIT 1");
-        let next: Option<i64> = query.build_query_scalar().fetch_optional(self.readers()).await?;
-        Ok(next.map(Timestamp::from_ms))
+        let sql = format!(
+            "SELECT not_before FROM parked AS mine WHERE sink = ? AND lane = ? AND state = 'waiting' AND NOT EXISTS ({OLDER}) \
+            ORDER BY not_before LIMIT 1"
+        );
+        let next: Option<(i64,)> = self.fetch_one(Statement::new(sql).bind(sink.as_str()).bind(i64::from(lane.0))).await?;
+        Ok(next.map(|(next,)| Timestamp::from_ms(next)))
     }
 
     /// Per sink and lane: how many wait, and since when the oldest.
     pub async fn waiting_counts(&self) -> Result<Vec<(SinkName, LaneId, u64, Timestamp)>, StoreError> {
         let sql = "SELECT sink, lane, count(*), min(first_at) FROM parked WHERE state = 'waiting' GROUP BY sink, lane ORDER BY sink, lane";
-        let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as(sql).fetch_all(self.readers()).await?;
+        let rows: Vec<(String, i64, i64, i64)> = self.fetch(Statement::new(sql)).await?;
         let count = |(sink, lane, count, first): (String, i64, i64, i64)| {
             Ok((super::sink(&sink)?, archive::lane(lane), count.unsigned_abs(), Timestamp::from_ms(first)))
         };

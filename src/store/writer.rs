@@ -1,15 +1,18 @@
 //! The one task that writes: it takes whatever waits, commits it together, and answers everybody after the commit.
 //!
 //! A write is whole or not at all. When a transaction of several is refused because of one, each gets a transaction of its own, so
-//! that only the guilty one fails. It never retries by itself: a caller that is told `Unavailable` knows better when to come again.
+//! that only the guilty one fails. A transaction that met one of another process is tried again; after any other fault a caller that is
+//! told `Unavailable` knows better when to come again.
 
-use sqlx::{Connection as _, SqlStr};
+use std::time::Duration;
+
 use tokio::sync::{mpsc, oneshot};
 
 use super::archive::{self, Packed};
-use super::db::{self, Connection, Db};
+use super::db::{Connection, Db};
 use super::rows::Write;
-use super::{StoreError, control, dead, journal, parked, tickets};
+use super::{StoreError, Worker, control, dead, journal, parked, tickets, workers};
+use crate::backoff::Backoff;
 use crate::clock::Timestamp;
 
 /// Writes in one transaction. More would only make everybody wait for the slowest.
@@ -18,6 +21,9 @@ const WRITES_MAX: usize = 256;
 const ROWS_MAX: usize = 4_096;
 /// Writes that wait for the next transaction before callers wait to hand theirs over.
 pub(super) const INBOX: usize = 512;
+/// Transactions that meet are rare, because all go through their rows in one order.
+const MEETINGS_MAX: u32 = 6;
+const AFTER_MEETING: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(200));
 
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -41,6 +47,9 @@ pub(super) enum Order {
     DropDead { ids: Option<Vec<String>> },
     ExpireArchive { before: Timestamp, limit: i64 },
     ExpireJournal { before: Timestamp, limit: i64 },
+    Beat(Worker),
+    Leave { name: String },
+    ExpireWorkers { before: Timestamp },
 }
 
 pub(super) struct Writer {
@@ -51,6 +60,7 @@ pub(super) struct Writer {
 }
 
 /// What one transaction does.
+#[derive(Clone, Copy)]
 enum Work<'a> {
     Writes(&'a [&'a Prepared]),
     Order(&'a Order),
@@ -63,7 +73,7 @@ impl Writer {
             if let Some(answer) = self.round(first).await {
                 self.inbox.close();
                 if let Some(connection) = self.connection.take()
-                    && let Err(err) = connection.close().await
+                    && let Ok(Err(err)) = self.db.in_time(connection.close()).await
                 {
                     tracing::warn!(error = %err, "the store was not closed cleanly; nothing is lost: {err}");
                 }
@@ -118,16 +128,39 @@ impl Writer {
     }
 
     async fn transaction(&mut self, work: Work<'_>) -> Result<u64, StoreError> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.db.connect().await?,
-        };
-        let outcome = within_transaction(&mut connection, work).await;
-        // After a fault of the disk nobody knows in which state the connection is; a new one costs a millisecond.
-        if !matches!(outcome, Err(Fault { broken: true, .. })) {
-            self.connection = Some(connection);
+        let mut meetings = 0;
+        loop {
+            let mut connection = self.begun().await?;
+            let outcome = match self.db.in_time(within_transaction(&mut connection, work)).await {
+                Ok(outcome) => outcome,
+                Err(error) => Err(Fault { error, broken: true }),
+            };
+            let is_beaten = outcome.is_err() && connection.is_beaten();
+            // After a fault of the disk nobody knows in which state the connection is; a new one costs a millisecond.
+            if !matches!(outcome, Err(Fault { broken: true, .. })) {
+                self.connection = Some(connection);
+            }
+            if !is_beaten || meetings == MEETINGS_MAX {
+                return outcome.map_err(|fault| fault.error);
+            }
+            meetings += 1;
+            tokio::time::sleep(AFTER_MEETING.after(meetings)).await;
         }
-        outcome.map_err(|fault| fault.error)
+    }
+
+    /// A connection with a transaction that has begun.
+    async fn begun(&mut self) -> Result<Connection, StoreError> {
+        if let Some(mut connection) = self.connection.take() {
+            match self.db.in_time(connection.begin()).await? {
+                Ok(()) => return Ok(connection),
+                Err(error) if !self.db.is_shared() => return Err(error),
+                // A server, or what lies between, may have ended it while nobody used it. Nothing is lost: nothing was said on it yet.
+                Err(_) => {}
+            }
+        }
+        let mut connection = self.db.connect().await?;
+        self.db.in_time(connection.begin()).await??;
+        Ok(connection)
     }
 }
 
@@ -137,14 +170,14 @@ struct Fault {
     broken: bool,
 }
 
+/// Does the work and ends the transaction.
 async fn within_transaction(connection: &mut Connection, work: Work<'_>) -> Result<u64, Fault> {
-    let broken = |error: StoreError| Fault { error, broken: true };
-    let mut transaction = connection.begin_with(SqlStr::from_static(db::BEGIN)).await.map_err(|err| broken(err.into()))?;
-    match perform(&mut transaction, work).await {
-        Ok(count) => transaction.commit().await.map(|()| count).map_err(|err| broken(err.into())),
+    match perform(connection, work).await {
+        Ok(count) => connection.commit().await.map(|()| count).map_err(|error| Fault { error, broken: true }),
         Err(error) => {
-            let rolled_back = transaction.rollback().await.is_ok();
-            Err(Fault { broken: !rolled_back || matches!(error, StoreError::Unavailable(_)), error })
+            let rolled_back = connection.rollback().await.is_ok();
+            let broken = !rolled_back || (matches!(error, StoreError::Unavailable(_)) && !connection.is_beaten());
+            Err(Fault { broken, error })
         }
     }
 }
@@ -153,23 +186,33 @@ async fn perform(connection: &mut Connection, work: Work<'_>) -> Result<u64, Sto
     match work {
         Work::Writes(writes) => apply(connection, writes).await.map(|()| 0),
         Work::Order(Order::Check) => control::beat(connection).await,
-        Work::Order(Order::SetControl { name, value, at }) => control::put(connection, name, value.as_deref(), *at).await,
-        Work::Order(Order::RetryDead { ids, now }) => dead::retry(connection, ids.as_deref(), *now).await,
-        Work::Order(Order::DropDead { ids }) => dead::drop(connection, ids.as_deref()).await,
+        Work::Order(Order::SetControl { name, value, at }) => {
+            control::tell(connection).await?;
+            control::put(connection, name, value.as_deref(), *at).await
+        }
+        Work::Order(Order::RetryDead { ids, now }) => {
+            control::tell(connection).await?;
+            dead::retry(connection, ids.as_deref(), *now).await
+        }
+        Work::Order(Order::DropDead { ids }) => {
+            control::tell(connection).await?;
+            dead::drop(connection, ids.as_deref()).await
+        }
         Work::Order(Order::ExpireArchive { before, limit }) => archive::expire(connection, *before, *limit).await,
         Work::Order(Order::ExpireJournal { before, limit }) => journal::expire(connection, *before, *limit).await,
+        Work::Order(Order::Beat(worker)) => workers::beat(connection, worker).await,
+        Work::Order(Order::Leave { name }) => workers::leave(connection, name).await,
+        Work::Order(Order::ExpireWorkers { before }) => workers::expire(connection, *before).await,
     }
 }
 
 /// The rows of all, table by table.
 async fn apply(connection: &mut Connection, writes: &[&Prepared]) -> Result<(), StoreError> {
-    let envelopes: Vec<&Packed> = writes.iter().flat_map(|write| &write.archive).collect();
-    archive::keep(connection, &envelopes).await?;
+    archive::keep(connection, writes.iter().flat_map(|write| &write.archive)).await?;
     let rest = || writes.iter().map(|write| &write.rest);
     journal::record(connection, rest().flat_map(|write| &write.journal)).await?;
     parked::park(connection, rest().flat_map(|write| &write.park)).await?;
-    let ended: Vec<&str> = rest().flat_map(|write| &write.unpark).map(String::as_str).collect();
-    parked::unpark(connection, &ended).await?;
+    parked::unpark(connection, rest().flat_map(|write| &write.unpark)).await?;
     parked::tried(connection, rest().flat_map(|write| &write.tried)).await?;
     for (waiting, until) in rest().flat_map(|write| &write.postpone) {
         parked::postpone(connection, waiting, *until).await?;

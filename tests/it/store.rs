@@ -1,8 +1,13 @@
-//! The store against a real SQLite file: archive, journal, control and retention. What waits, what commits, and tickets: below.
+//! The store against a real SQLite file and a real Postgres: archive, journal, control and retention. What waits, what commits, tickets,
+//! and what several processes do to one Postgres: below.
+
+#![expect(clippy::unwrap_used, reason = "each function here is the body of a test")]
 
 mod commits;
 mod fixtures;
 mod parked;
+mod postgres;
+mod shared;
 mod tickets;
 
 use std::os::unix::fs::PermissionsExt;
@@ -11,13 +16,27 @@ use std::time::Duration;
 use ticketwire::clock::Timestamp;
 use ticketwire::event::{Entity, EventId, Keyed, LaneId, Link, Position};
 use ticketwire::setting::Span;
-use ticketwire::store::{Ended, ParkedState, Progress, Settings, Store, StoreError, Write};
+use ticketwire::store::{Ended, ParkedState, Progress, Settings, Store, StoreError, Worker, Write};
 
-use fixtures::{Opened, archive_row, at, envelope, event_id, journal_row, parked_row, sink};
+use fixtures::{Opened, Place, archive_row, at, envelope, event_id, journal_row, on_each_database, parked_row, sink};
 
-#[tokio::test]
-async fn an_envelope_is_kept_once_and_comes_back_as_it_was() {
-    let opened = Opened::new().await;
+on_each_database!(
+    an_envelope_is_kept_once_and_comes_back_as_it_was,
+    a_large_body_comes_back_too,
+    a_key_finds_everything_about_the_issues_that_ever_had_it,
+    the_journal_says_how_far_each_delivery_came,
+    control_rows_are_orders_that_wake_their_watchers,
+    what_is_old_expires_but_not_what_a_parked_delivery_needs,
+    a_closed_store_says_so,
+    a_write_that_comes_again_changes_nothing,
+    a_text_with_a_zero_character_is_stored,
+    workers_live_until_they_leave_or_fall_silent,
+    one_process_leads_by_itself,
+    times_of_the_whole_range_are_kept,
+);
+
+async fn an_envelope_is_kept_once_and_comes_back_as_it_was(place: Place) {
+    let opened = Opened::new(&place).await;
     let first = archive_row(1, "500", Some("OPS-1"), 3, 7);
     let mut second = archive_row(1, "500", Some("OPS-1"), 3, 9);
     second.envelope = std::sync::Arc::new(ticketwire::event::Envelope { raw: "other".into(), ..(*second.envelope).clone() });
@@ -29,9 +48,8 @@ async fn an_envelope_is_kept_once_and_comes_back_as_it_was() {
     assert!(opened.store.archived(&event_id(2)).await.unwrap().is_none());
 }
 
-#[tokio::test]
-async fn a_large_body_comes_back_too() {
-    let opened = Opened::new().await;
+async fn a_large_body_comes_back_too(place: Place) {
+    let opened = Opened::new(&place).await;
     let mut row = archive_row(1, "500", None, 0, 1);
     let raw: Vec<u8> = (0..3_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     row.envelope = std::sync::Arc::new(ticketwire::event::Envelope { raw: raw.clone().into(), ..(*row.envelope).clone() });
@@ -39,9 +57,8 @@ async fn a_large_body_comes_back_too() {
     assert_eq!(opened.store.archived(&event_id(1)).await.unwrap().expect("it is there").envelope.raw, raw);
 }
 
-#[tokio::test]
-async fn a_key_finds_everything_about_the_issues_that_ever_had_it() {
-    let opened = Opened::new().await;
+async fn a_key_finds_everything_about_the_issues_that_ever_had_it(place: Place) {
+    let opened = Opened::new(&place).await;
     let mut link = envelope(6, "500", None);
     link.event.data.issue = None;
     link.event.data.entity = Some(Entity::Link(Link {
@@ -82,9 +99,8 @@ async fn a_key_finds_everything_about_the_issues_that_ever_had_it() {
     assert_eq!(latest.iter().map(|one| one.envelope.event.id.clone()).collect::<Vec<_>>(), [event_id(8), event_id(6)]);
 }
 
-#[tokio::test]
-async fn the_journal_says_how_far_each_delivery_came() {
-    let opened = Opened::new().await;
+async fn the_journal_says_how_far_each_delivery_came(place: Place) {
+    let opened = Opened::new(&place).await;
     let started = journal_row(1, "team", "#docs", Progress::Started);
     let other = journal_row(1, "events", "events", Progress::Ended(Ended::Delivered));
     let withheld = journal_row(2, "team", "#docs", Progress::Ended(Ended::Withheld));
@@ -105,9 +121,8 @@ async fn the_journal_says_how_far_each_delivery_came() {
     assert!(opened.store.journal(&sink("team"), &[]).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn control_rows_are_orders_that_wake_their_watchers() {
-    let opened = Opened::new().await;
+async fn control_rows_are_orders_that_wake_their_watchers(place: Place) {
+    let opened = Opened::new(&place).await;
     let mut orders = opened.store.orders();
     assert_eq!(opened.store.control("sink/team").await, Ok(None));
     opened.store.set_control("sink/team", Some("paused"), at(1)).await.unwrap();
@@ -124,10 +139,9 @@ async fn control_rows_are_orders_that_wake_their_watchers() {
     assert!(!orders.has_changed().unwrap(), "a write is no order");
 }
 
-#[tokio::test]
-async fn what_is_old_expires_but_not_what_a_parked_delivery_needs() {
+async fn what_is_old_expires_but_not_what_a_parked_delivery_needs(place: Place) {
     let settings = Settings { archive_retention: Span::seconds(100), journal_retention: Span::seconds(200), ..Settings::default() };
-    let opened = Opened::with(&settings).await;
+    let opened = Opened::with(&place, &settings).await;
     // Enough for three steps; all were received at second 0 and recorded at second 0.
     let archive = (1..=1_200).map(|number| archive_row(number, "500", None, 0, u64::from(number)));
     let mut write = Write { archive: archive.collect(), ..Write::default() };
@@ -149,7 +163,7 @@ async fn what_is_old_expires_but_not_what_a_parked_delivery_needs() {
 
 #[tokio::test]
 async fn only_its_owner_reads_the_file() {
-    let opened = Opened::new().await;
+    let opened = Opened::new(&Place::Sqlite).await;
     opened.write(Write { archive: vec![archive_row(1, "500", None, 0, 1)], ..Write::default() }).await;
     let mut found = 0;
     for entry in std::fs::read_dir(opened.dir.path()).unwrap() {
@@ -167,27 +181,97 @@ async fn the_url_decides_where_it_lies() {
     let open = async |url: &str| Store::open(&Settings { url: url.into(), ..Settings::default() }, dir.path(), &tasks).await.map(drop);
     assert_eq!(open("sqlite:deep/er/other.db").await, Ok(()));
     assert!(dir.path().join("deep/er/other.db").exists());
-    for url in ["postgres://user:hunter2@db/x", "file.db"] {
-        let refused = open(url).await.expect_err("not SQLite");
-        assert!(matches!(&refused, StoreError::Unusable(why) if why.contains("only SQLite") && !why.contains("hunter2")), "{refused}");
+    for url in ["mysql://user:hunter2@db/x", "file.db"] {
+        let refused = open(url).await.expect_err("no store");
+        assert!(
+            matches!(&refused, StoreError::Unusable(why) if why.contains("no store that is known") && !why.contains("hunter2")),
+            "{refused}"
+        );
     }
     std::fs::write(dir.path().join("notes.txt"), "these are plain notes and no database at all, however long one reads").unwrap();
     let refused = open("sqlite:notes.txt").await.expect_err("not a database");
     assert!(matches!(&refused, StoreError::Unusable(why) if why.contains("notes.txt")), "{refused}");
 }
 
-#[tokio::test]
-async fn a_closed_store_says_so() {
-    let opened = Opened::new().await;
+async fn a_closed_store_says_so(place: Place) {
+    let opened = Opened::new(&place).await;
     opened.store.close(Duration::from_secs(10)).await;
     assert!(matches!(opened.store.check().await, Err(StoreError::Unavailable(_))));
     assert!(matches!(opened.store.archived_count().await, Err(StoreError::Unavailable(_))));
     assert!(opened.tasks.stop(Duration::from_secs(10)).await, "the writer ended");
 }
 
-#[tokio::test]
-async fn times_of_the_whole_range_are_kept() {
-    let opened = Opened::new().await;
+async fn a_write_that_comes_again_changes_nothing(place: Place) {
+    let opened = Opened::new(&place).await;
+    let write = Write {
+        archive: vec![archive_row(1, "500", Some("OPS-1"), 3, 7)],
+        journal: vec![journal_row(1, "team", "#docs", Progress::Started)],
+        park: vec![parked_row("d1", 1, "team", "#docs", ParkedState::Waiting)],
+        tickets: vec![tickets::snapshot("500", 1, 1, "OPS-1")],
+        ..Write::default()
+    };
+    let state =
+        "SELECT (SELECT CAST(count(*) AS TEXT) FROM archive), (SELECT CAST(count(*) AS TEXT) FROM ticket_labels), id, reason FROM parked";
+    opened.write(write.clone()).await;
+    let once = opened.lines(state).await;
+    // Whoever was not told that it was committed writes it again.
+    opened.write(write).await;
+    assert_eq!(opened.lines(state).await, once);
+    assert_eq!(once.len(), 1);
+}
+
+/// JSON can hold it, a text of Postgres cannot; one bad character must not keep an event from being stored.
+async fn a_text_with_a_zero_character_is_stored(place: Place) {
+    let opened = Opened::new(&place).await;
+    let mut row = journal_row(1, "team", "#docs", Progress::Ended(Ended::Dead));
+    row.reason = Some("before\0after".into());
+    opened.write(Write { journal: vec![row.clone()], ..Write::default() }).await;
+    let found = opened.store.journal_of_events(&[event_id(1)]).await.unwrap().remove(0).reason.expect("a reason");
+    assert!(found == "before\0after" || found == "before\u{fffd}after", "{found:?}");
+}
+
+async fn workers_live_until_they_leave_or_fall_silent(place: Place) {
+    let opened = Opened::new(&place).await;
+    let worker = |name: &str, started: i64, seen: i64| Worker {
+        name: name.into(),
+        road: "ticketwire".into(),
+        started_at: at(started),
+        seen_at: at(seen),
+        roles: "receiver,worker".into(),
+    };
+    let check = async |now: i64, expected: &[&Worker]| {
+        let found = opened.store.workers("ticketwire", at(now)).await.unwrap();
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected, "at {now}");
+    };
+    check(0, &[]).await;
+    let (first, second) = (worker("b", 1_000, 1_000), worker("a", 2_000, 2_000));
+    opened.store.beat(&first).await.unwrap();
+    opened.store.beat(&second).await.unwrap();
+    check(2_000, &[&second, &first]).await;
+    check(16_000, &[&second, &first]).await;
+    check(16_001, &[&second]).await;
+    let again = worker("b", 30_000, 40_000);
+    opened.store.beat(&again).await.unwrap();
+    check(40_000, &[&again]).await;
+    assert_eq!(opened.store.workers("another road", at(40_000)).await.unwrap(), []);
+    opened.store.leave("b").await.unwrap();
+    opened.store.leave("nobody").await.unwrap();
+    check(40_000, &[]).await;
+    opened.store.expire(at(200_000_000)).await.unwrap();
+    assert!(opened.lines("SELECT name FROM workers").await.is_empty(), "the dead are forgotten after a day");
+}
+
+async fn one_process_leads_by_itself(place: Place) {
+    let opened = Opened::new(&place).await;
+    let lead = opened.store.lead("reports").await.unwrap().expect("nobody else leads");
+    assert!(lead.is_held());
+    drop(lead);
+    opened.store.close(Duration::from_secs(10)).await;
+    assert!(opened.tasks.stop(Duration::from_secs(10)).await, "nothing goes on after the lead was given back");
+}
+
+async fn times_of_the_whole_range_are_kept(place: Place) {
+    let opened = Opened::new(&place).await;
     for (number, ms) in [(1, i64::MIN), (2, -1), (3, i64::MAX)] {
         let mut row = journal_row(number, "team", "#docs", Progress::Started);
         row.at = Timestamp::from_ms(ms);

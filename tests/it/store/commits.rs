@@ -9,8 +9,11 @@ use ticketwire::shutdown::Tasks;
 use ticketwire::store::{Ended, ParkedState, Progress, Settings, Store, StoreError, TicketEffect, Write};
 use tokio::task::JoinSet;
 
-use super::fixtures::{Opened, archive_row, event_id, journal_row, parked_row, sink};
+use super::fixtures::{Opened, Place, archive_row, event_id, journal_row, on_each_database, parked_row, sink};
 use super::tickets;
+
+on_each_database!(closing_commits_what_waits, without_a_handle_the_writer_ends,);
+on_each_database!("multi_thread": everything_that_many_tasks_wrote_is_there, only_the_guilty_write_fails_and_nothing_of_it_stays, throughput);
 
 /// A window's worth: for each event an archive row, a journal row, a ticket and two changes.
 fn whole(numbers: std::ops::Range<u32>, raw: &Arc<str>) -> Write {
@@ -27,9 +30,8 @@ fn whole(numbers: std::ops::Range<u32>, raw: &Arc<str>) -> Write {
     write
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn everything_that_many_tasks_wrote_is_there() {
-    let opened = Opened::new().await;
+async fn everything_that_many_tasks_wrote_is_there(place: Place) {
+    let opened = Opened::new(&place).await;
     let (mut tasks, raw) = (JoinSet::new(), Arc::from("{}"));
     for task in 0..64_u32 {
         let (store, raw) = (opened.store.clone(), Arc::clone(&raw));
@@ -48,9 +50,8 @@ async fn everything_that_many_tasks_wrote_is_there() {
     println!("64 tasks: {expected} events in 640 writes");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn only_the_guilty_write_fails_and_nothing_of_it_stays() {
-    let opened = Opened::new().await;
+async fn only_the_guilty_write_fails_and_nothing_of_it_stays(place: Place) {
+    let opened = Opened::new(&place).await;
     opened.write(Write { archive: vec![archive_row(9_999, "1", None, 0, 1)], ..Write::default() }).await;
     let taken = parked_row("dtaken", 9_999, "team", "#docs", ParkedState::Waiting);
     opened.write(Write { park: vec![taken], ..Write::default() }).await;
@@ -79,11 +80,11 @@ async fn only_the_guilty_write_fails_and_nothing_of_it_stays() {
 
 #[tokio::test]
 async fn what_was_answered_is_there_after_a_crash() {
-    let Opened { store, tasks, dir } = Opened::new().await;
-    store.write(whole(0..50, &Arc::from("{}"))).await.unwrap();
+    let opened = Opened::new(&Place::Sqlite).await;
+    opened.write(whole(0..50, &Arc::from("{}"))).await;
     // As the files lie now, without any of the work of closing.
     let copy = tempfile::tempdir().unwrap();
-    for entry in std::fs::read_dir(dir.path()).unwrap() {
+    for entry in std::fs::read_dir(opened.dir.path()).unwrap() {
         let entry = entry.unwrap();
         std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
     }
@@ -91,16 +92,20 @@ async fn what_was_answered_is_there_after_a_crash() {
     assert_eq!(again.store.archived_count().await, Ok(50));
     let events: Vec<EventId> = (0..50).map(event_id).collect();
     assert_eq!(again.store.journal_of_events(&events).await.unwrap().len(), 50);
-
-    drop(store);
-    assert!(tasks.stop(Duration::from_secs(10)).await, "without a handle the writer ends");
-    let store = Store::open(&Settings::default(), dir.path(), &Tasks::new()).await.unwrap();
-    assert_eq!(store.archived_count().await, Ok(50));
 }
 
-#[tokio::test]
-async fn closing_commits_what_waits() {
-    let opened = Opened::new().await;
+async fn without_a_handle_the_writer_ends(place: Place) {
+    let opened = Opened::new(&place).await;
+    let tasks = Tasks::new();
+    let store = Store::open(&opened.settings, opened.dir.path(), &tasks).await.unwrap();
+    store.write(whole(0..50, &Arc::from("{}"))).await.unwrap();
+    drop(store);
+    assert!(tasks.stop(Duration::from_secs(10)).await, "without a handle the writer ends");
+    assert_eq!(opened.store.archived_count().await, Ok(50));
+}
+
+async fn closing_commits_what_waits(place: Place) {
+    let opened = Opened::new(&place).await;
     let mut writes = JoinSet::new();
     for number in 0..40 {
         let store = opened.store.clone();
@@ -116,7 +121,7 @@ async fn closing_commits_what_waits() {
 
 #[tokio::test]
 async fn a_locked_file_is_a_passing_fault() {
-    let opened = Opened::new().await;
+    let opened = Opened::new(&Place::Sqlite).await;
     let mut other = opened.connect().await;
     sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
     let answer = opened.store.write(whole(0..1, &Arc::from("{}"))).await;
@@ -154,9 +159,8 @@ async fn a_full_disk_is_a_passing_fault() {
     println!("full after {stored} events: {refused}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn throughput() {
-    let opened = Opened::new().await;
+async fn throughput(place: Place) {
+    let opened = Opened::new(&place).await;
     let raw: Arc<str> =
         (0..200).map(|n| format!("{{\"id\":\"{n}\",\"name\":\"customfield_{n}\",\"v\":{}}}", n * 7)).collect::<String>().into();
     for batch in [16_u32, 256] {

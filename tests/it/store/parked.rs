@@ -4,7 +4,16 @@ use ticketwire::clock::Timestamp;
 use ticketwire::event::{LaneId, PartitionKey};
 use ticketwire::store::{Ended, ParkedRow, ParkedState, Progress, Store, StoreError, Waiting, WaitingKey, Write};
 
-use super::fixtures::{Opened, acme, archive_row, at, event_id, journal_row, parked_row, sink};
+use super::fixtures::{Opened, Place, acme, archive_row, at, event_id, journal_row, on_each_database, parked_row, sink};
+
+on_each_database!(
+    what_is_due_comes_oldest_first_and_never_overtakes_its_issue,
+    a_dead_letter_holds_nobody_up,
+    times_change_for_a_sink_a_target_or_an_issue,
+    it_is_known_where_and_how_many_wait,
+    a_delivery_is_parked_once,
+    dead_letters_are_retried_or_dropped,
+);
 
 fn waiting(id: &str, number: u32, issue: &str, target: &str, not_before: i64) -> ParkedRow {
     let mut row = parked_row(id, number, "team", target, ParkedState::Waiting);
@@ -30,9 +39,8 @@ async fn next(store: &Store) -> Option<Timestamp> {
     store.next_due(&sink("team"), LaneId(0)).await.expect("it can be read")
 }
 
-#[tokio::test]
-async fn what_is_due_comes_oldest_first_and_never_overtakes_its_issue() {
-    let opened = Opened::new().await;
+async fn what_is_due_comes_oldest_first_and_never_overtakes_its_issue(place: Place) {
+    let opened = Opened::new(&place).await;
     let rows = vec![
         waiting("d4", 4, "B", "#docs", 5),
         waiting("d1", 1, "A", "#docs", 50),
@@ -62,9 +70,8 @@ async fn what_is_due_comes_oldest_first_and_never_overtakes_its_issue() {
     assert_eq!(next(store).await, Some(at(10)));
 }
 
-#[tokio::test]
-async fn a_dead_letter_holds_nobody_up() {
-    let opened = Opened::new().await;
+async fn a_dead_letter_holds_nobody_up(place: Place) {
+    let opened = Opened::new(&place).await;
     let mut first = waiting("d1", 1, "A", "#docs", 50);
     parked(&opened, vec![first.clone(), waiting("d2", 2, "A", "#docs", 0)]).await;
     assert_eq!(due(&opened.store, 10, 9).await, [""; 0]);
@@ -76,9 +83,8 @@ async fn a_dead_letter_holds_nobody_up() {
     assert!(opened.store.dead_letter("d2").await.unwrap().is_none(), "what waits is no dead letter");
 }
 
-#[tokio::test]
-async fn times_change_for_a_sink_a_target_or_an_issue() {
-    let opened = Opened::new().await;
+async fn times_change_for_a_sink_a_target_or_an_issue(place: Place) {
+    let opened = Opened::new(&place).await;
     let rows = vec![waiting("d1", 1, "A", "#docs", 1), waiting("d2", 2, "B", "#docs", 1), waiting("d3", 3, "A", "#ops", 1)];
     parked(&opened, rows.clone()).await;
     let mut other = parked_row("d9", 9, "other", "#docs", ParkedState::Waiting);
@@ -106,9 +112,8 @@ async fn times_change_for_a_sink_a_target_or_an_issue() {
     assert_eq!(times().await.len(), 4, "a row that went does not come back by a try");
 }
 
-#[tokio::test]
-async fn it_is_known_where_and_how_many_wait() {
-    let opened = Opened::new().await;
+async fn it_is_known_where_and_how_many_wait(place: Place) {
+    let opened = Opened::new(&place).await;
     let mut elsewhere = waiting("d5", 5, "C", "#docs", 3);
     elsewhere.lane = LaneId(7);
     let mut dead = waiting("d6", 6, "D", "#docs", 0);
@@ -130,9 +135,8 @@ async fn it_is_known_where_and_how_many_wait() {
     assert_eq!(opened.store.next_due(&sink("team"), LaneId(3)).await, Ok(None));
 }
 
-#[tokio::test]
-async fn a_delivery_is_parked_once() {
-    let opened = Opened::new().await;
+async fn a_delivery_is_parked_once(place: Place) {
+    let opened = Opened::new(&place).await;
     let first = waiting("d1", 1, "A", "#docs", 1);
     parked(&opened, vec![first]).await;
     let mut again = waiting("d2", 1, "A", "#docs", 9);
@@ -146,9 +150,8 @@ async fn a_delivery_is_parked_once() {
     assert!(matches!(&refused, Err(StoreError::Unusable(why)) if why.contains("archive")), "{refused:?}");
 }
 
-#[tokio::test]
-async fn dead_letters_are_retried_or_dropped() {
-    let opened = Opened::new().await;
+async fn dead_letters_are_retried_or_dropped(place: Place) {
+    let opened = Opened::new(&place).await;
     let dead = |number: u32| parked_row(&format!("d{number}"), number, "team", "#docs", ParkedState::Dead);
     parked(&opened, (1..=300).map(dead).collect()).await;
     let mut orders = opened.store.orders();

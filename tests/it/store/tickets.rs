@@ -4,7 +4,16 @@ use proptest::prelude::{Just, Strategy, any, prop};
 use proptest::test_runner::{Config, TestRunner};
 use ticketwire::store::{ChangeRow, CommentRow, ProjectRow, TicketEffect, TicketRow, UserRow, Version, Write};
 
-use super::fixtures::{Opened, acme, at};
+use super::fixtures::{Opened, Place, acme, at, on_each_database};
+
+on_each_database!(
+    a_history_in_its_order,
+    only_a_newer_rest_answer_lifts_a_tombstone,
+    equal_versions_apply_and_labels_go_with_them,
+    the_last_row_tells_the_level_and_what_is_held,
+    many_rows_of_one_write_take_several_statements,
+    columns_that_others_read_are_text_under_their_names,
+);
 
 pub fn ticket(id: &str, updated: i64, observed: i64, key: &str) -> TicketRow {
     let text = |name: &str| Some(format!("{name}-{updated}-{observed}"));
@@ -121,11 +130,12 @@ fn history() -> Vec<TicketEffect> {
     ]
 }
 
-#[tokio::test]
-async fn a_history_in_its_order() {
-    let opened = Opened::new().await;
+async fn a_history_in_its_order(place: Place) {
+    let opened = Opened::new(&place).await;
     opened.write(Write { tickets: history(), ..Write::default() }).await;
-    insta::assert_snapshot!(rows(&opened).await.join("\n"), @r"
+    let found = rows(&opened).await.join("\n");
+    insta::allow_duplicates! {
+        insta::assert_snapshot!(found, @r"
     1 WEB-4 WEB summary-30-31 1970-01-01T00:00:00.030Z -
     2 OPS-2 OPS summary-39-45 1970-01-01T00:00:00.039Z 1970-01-01T00:00:00.040Z
     3 OPS-1 OPS - - 1970-01-01T00:00:00.050Z
@@ -141,15 +151,33 @@ async fn a_history_in_its_order() {
     u1 Jane Doe jane@example.com person
     p1 RUN Running software
     ");
+    }
+}
+
+mod every_order_ends_the_same {
+    use super::Place;
+
+    #[test]
+    fn sqlite() {
+        super::every_order_ends_the_same(&Place::Sqlite, 48);
+    }
+
+    /// Tables are made anew for each order, which takes a server longer.
+    #[test]
+    fn postgres() {
+        if let Some(place) = Place::postgres() {
+            super::every_order_ends_the_same(&place, 12);
+        }
+    }
 }
 
 /// Every order, cut into every kind of batch, ends as the order in which it happened.
-#[test]
-fn every_order_ends_the_same() {
+fn every_order_ends_the_same(place: &Place, cases: u32) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let first = runtime.block_on(Opened::new(place));
     let run = |effects: Vec<TicketEffect>, cuts: &[bool]| {
         runtime.block_on(async {
-            let opened = Opened::new().await;
+            let opened = first.beside().await;
             let mut batch = Vec::new();
             for (place, effect) in effects.into_iter().enumerate() {
                 batch.push(effect);
@@ -162,7 +190,7 @@ fn every_order_ends_the_same() {
         })
     };
     let expected = run(history(), &[true]);
-    let mut runner = TestRunner::new(Config { cases: 48, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let orders = (Just(history()).prop_shuffle(), prop::collection::vec(any::<bool>(), 25));
     let shuffled = orders.prop_map(|(mut effects, cuts)| {
         // Events come again.
@@ -177,11 +205,10 @@ fn every_order_ends_the_same() {
         .unwrap();
 }
 
-#[tokio::test]
-async fn only_a_newer_rest_answer_lifts_a_tombstone() {
+async fn only_a_newer_rest_answer_lifts_a_tombstone(place: Place) {
     /// The effects one by one, and all in one write.
-    async fn check(what: &str, effects: Vec<TicketEffect>, expected: Option<&str>) {
-        let (single, together) = (Opened::new().await, Opened::new().await);
+    async fn check(first: &Opened, what: &str, effects: Vec<TicketEffect>, expected: Option<&str>) {
+        let (single, together) = (first.beside().await, first.beside().await);
         for effect in effects.clone() {
             single.write(Write { tickets: vec![effect], ..Write::default() }).await;
         }
@@ -190,23 +217,28 @@ async fn only_a_newer_rest_answer_lifts_a_tombstone() {
             assert_eq!(opened.lines("SELECT deleted_at FROM tickets").await, [expected.unwrap_or("-")], "{what}");
         }
     }
+    let first = Opened::new(&place).await;
     let tombstone = Some("1970-01-01T00:00:00.040Z");
     let create = snapshot("1", 10, 11, "OPS-1");
-    check("never seen", vec![deleted("1", 40)], tombstone).await;
-    check("a webhook that says it is newer", vec![deleted("1", 40), snapshot("1", 50, 51, "OPS-1")], tombstone).await;
-    check("an older answer", vec![create.clone(), deleted("1", 40), from_rest("1", 10, 40, "OPS-1")], tombstone).await;
-    check("a newer answer", vec![create.clone(), deleted("1", 40), from_rest("1", 10, 41, "OPS-1")], None).await;
-    check("a newer answer, fields no news", vec![snapshot("1", 20, 11, "OPS-1"), deleted("1", 40), from_rest("1", 10, 41, "OPS-1")], None)
-        .await;
+    check(&first, "never seen", vec![deleted("1", 40)], tombstone).await;
+    check(&first, "a webhook that says it is newer", vec![deleted("1", 40), snapshot("1", 50, 51, "OPS-1")], tombstone).await;
+    check(&first, "an older answer", vec![create.clone(), deleted("1", 40), from_rest("1", 10, 40, "OPS-1")], tombstone).await;
+    check(&first, "a newer answer", vec![create.clone(), deleted("1", 40), from_rest("1", 10, 41, "OPS-1")], None).await;
+    check(
+        &first,
+        "a newer answer, fields no news",
+        vec![snapshot("1", 20, 11, "OPS-1"), deleted("1", 40), from_rest("1", 10, 41, "OPS-1")],
+        None,
+    )
+    .await;
     let lifted = vec![deleted("1", 40), from_rest("1", 10, 41, "OPS-1"), deleted("1", 40)];
-    check("told again what was lifted", lifted.clone(), None).await;
-    check("deleted again", [lifted, vec![deleted("1", 60)]].concat(), Some("1970-01-01T00:00:00.060Z")).await;
-    check("deleted by a clock behind ours", vec![from_rest("1", 10, 7_200_000, "OPS-1"), deleted("1", 40)], tombstone).await;
+    check(&first, "told again what was lifted", lifted.clone(), None).await;
+    check(&first, "deleted again", [lifted, vec![deleted("1", 60)]].concat(), Some("1970-01-01T00:00:00.060Z")).await;
+    check(&first, "deleted by a clock behind ours", vec![from_rest("1", 10, 7_200_000, "OPS-1"), deleted("1", 40)], tombstone).await;
 }
 
-#[tokio::test]
-async fn equal_versions_apply_and_labels_go_with_them() {
-    let opened = Opened::new().await;
+async fn equal_versions_apply_and_labels_go_with_them(place: Place) {
+    let opened = Opened::new(&place).await;
     let labelled = |updated: i64, labels: &[&str]| {
         let labels = labels.iter().map(|label| (*label).to_owned()).collect();
         TicketEffect::Ticket(Box::new(TicketRow { labels, ..ticket("1", updated, 1, "OPS-1") }))
@@ -221,9 +253,8 @@ async fn equal_versions_apply_and_labels_go_with_them() {
     check(labelled(11, &[]), &[]).await;
 }
 
-#[tokio::test]
-async fn the_last_row_tells_the_level_and_what_is_held() {
-    let opened = Opened::new().await;
+async fn the_last_row_tells_the_level_and_what_is_held(place: Place) {
+    let opened = Opened::new(&place).await;
     let secret = TicketRow { security_level: Some("Staff only".into()), ..ticket("2", 1, 1, "OPS-2") };
     let effects = vec![snapshot("1", 1, 1, "OPS-1"), TicketEffect::Ticket(Box::new(secret)), deleted("2", 5), deleted("3", 5)];
     opened.write(Write { tickets: effects, ..Write::default() }).await;
@@ -236,9 +267,8 @@ async fn the_last_row_tells_the_level_and_what_is_held() {
     assert!(opened.store.tickets_held(&"other".parse().unwrap(), &["1"]).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn many_rows_of_one_write_take_several_statements() {
-    let opened = Opened::new().await;
+async fn many_rows_of_one_write_take_several_statements(place: Place) {
+    let opened = Opened::new(&place).await;
     let effects = (0..1_000).map(|n| snapshot(&n.to_string(), n, n, "OPS-1")).collect();
     opened.write(Write { tickets: effects, ..Write::default() }).await;
     assert_eq!(opened.lines("SELECT CAST(count(*) AS TEXT) FROM tickets").await, ["1000"]);
@@ -248,9 +278,8 @@ async fn many_rows_of_one_write_take_several_statements() {
     assert_eq!(opened.store.tickets_held(&acme(), &ids).await.unwrap().len(), 1_000);
 }
 
-#[tokio::test]
-async fn columns_that_others_read_are_text_under_their_names() {
-    let opened = Opened::new().await;
+async fn columns_that_others_read_are_text_under_their_names(place: Place) {
+    let opened = Opened::new(&place).await;
     let check = async |table: &'static str, columns: &str| {
         let found = opened.columns(table).await;
         for column in columns.split(' ') {
