@@ -3,12 +3,19 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Data, Envelope, Event, EventId, Origin, PartitionKey, Restricted};
+use super::{Data, Envelope, Event, EventId, Kind, Origin, PartitionKey, Restricted};
 use crate::clock::Timestamp;
 use crate::setting::ConnectionName;
 
 pub const TYPE_PREFIX: &str = "dev.ticketwire.";
 pub const TYPE_SUFFIX: &str = ".v1";
+pub(super) const CONTENT_TYPE: &str = "application/json";
+pub(super) const SCHEMA: &str = "urn:ticketwire:event:v1";
+
+/// The attribute `type`.
+pub(super) fn event_type(kind: Kind) -> String {
+    format!("{TYPE_PREFIX}{kind}{TYPE_SUFFIX}")
+}
 
 #[derive(Serialize)]
 struct Structured<'a> {
@@ -55,11 +62,11 @@ pub fn structured(envelope: &Envelope, event: &Event, include_raw: bool) -> Vec<
         specversion: "1.0",
         id: &event.id,
         source: event.source.as_str(),
-        kind: format!("{TYPE_PREFIX}{}{TYPE_SUFFIX}", event.data.kind),
+        kind: event_type(event.data.kind),
         subject: &event.subject,
         time: event.data.occurred_at,
-        datacontenttype: "application/json",
-        dataschema: "urn:ticketwire:event:v1",
+        datacontenttype: CONTENT_TYPE,
+        dataschema: SCHEMA,
         partitionkey: &event.partition_key,
         twconnection: &event.connection,
         tworigin: event.data.origin,

@@ -34,6 +34,17 @@ pub enum Origin {
     Report,
 }
 
+impl Origin {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Import => "import",
+            Self::Reconcile => "reconcile",
+            Self::Report => "report",
+        }
+    }
+}
+
 /// How Jira delivered it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Delivered {

@@ -67,7 +67,7 @@ impl fmt::Display for LaneId {
     }
 }
 
-/// Where an envelope stands in its lane: dense, growing, from 1.
+/// Where an envelope stands in its lane: from 1, always growing; without gaps only where one process numbers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Position(pub u64);
 

@@ -2,6 +2,7 @@
 //!
 //! Everything here is values: nothing reads a file, a clock or a socket. Ids and lanes live for ever and are frozen by golden vectors.
 
+mod binary;
 mod cloud;
 mod data;
 mod entity;
@@ -11,7 +12,9 @@ mod json;
 mod kind;
 mod lane;
 mod markup;
+mod shorten;
 
+pub use binary::{Binary, BinaryError, binary, read_binary, read_unrecognized};
 pub use cloud::{TYPE_PREFIX, TYPE_SUFFIX, structured};
 pub use data::{
     Actor, Category, Change, Data, Delivered, Issue, IssueType, Keyed, Named, Origin, Person, PersonKind, Project, ProjectKind, SprintRef,
@@ -88,4 +91,14 @@ pub enum Restricted {
     Yes,
     No,
     Unknown,
+}
+
+impl Restricted {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No => "no",
+            Self::Unknown => "unknown",
+        }
+    }
 }

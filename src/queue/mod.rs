@@ -9,15 +9,22 @@
 //!
 //! Absent on purpose: `nack`, `requeue`, `delay`, `dead_letter`: each exists on some brokers and means something else on the rest.
 
+pub mod amqp;
 pub mod embedded;
+pub mod kafka;
 pub mod memory;
 mod owners;
+pub mod spool;
+mod wrong;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
+
+pub use wrong::Wrong;
 
 use crate::clock::Timestamp;
 use crate::event::{Envelope, LaneCount, LaneId, Position};
@@ -45,6 +52,9 @@ pub enum QueueError {
     /// The lane belongs to somebody else now, or the queue is closing: let go and subscribe again.
     #[error("the lane was taken back")]
     Lost,
+    /// It works and takes nothing until there is room again.
+    #[error("the queue is full: {0}")]
+    Full(String),
     /// A passing fault: try again.
     #[error("the queue is not available: {0}")]
     Unavailable(String),
@@ -63,6 +73,24 @@ pub struct Backlog {
     pub oldest: Option<Timestamp>,
 }
 
+/// The lanes that this process may own. Where several workers share a road, somebody above divides it and tells each its part; Kafka's
+/// own groups do that among their members.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Share {
+    #[default]
+    All,
+    Lanes(BTreeSet<LaneId>),
+}
+
+impl Share {
+    pub fn holds(&self, lane: LaneId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Lanes(lanes) => lanes.contains(&lane),
+        }
+    }
+}
+
 #[async_trait]
 pub trait Queue: Send + Sync {
     fn lanes(&self) -> LaneCount;
@@ -73,10 +101,22 @@ pub trait Queue: Send + Sync {
     /// A new name starts at the end, a known one where it stood. The place is durable when this returns.
     async fn subscribe(&self, sink: &SinkName) -> Result<Box<dyn Subscription>, QueueError>;
 
+    /// Makes a place for a sink that has none, as `subscribe` does, and leaves the work to other processes.
+    async fn reserve(&self, sink: &SinkName) -> Result<(), QueueError> {
+        self.subscribe(sink).await.map(drop)
+    }
+
     /// Gives up a sink's place: the next subscription of that name starts at the end.
     async fn forget(&self, sink: &SinkName) -> Result<(), QueueError>;
 
+    /// Of every sink that has a place, here or in another process.
     async fn backlog(&self) -> Result<Vec<Backlog>, QueueError>;
+
+    /// Sinks that have a place and are not among these: what waits for them is held for nobody until they are forgotten.
+    async fn orphans(&self, configured: &[SinkName]) -> Result<Vec<SinkName>, QueueError> {
+        let places: BTreeSet<SinkName> = self.backlog().await?.into_iter().map(|row| row.sink).collect();
+        Ok(places.into_iter().filter(|sink| *sink != SinkName::archive() && !configured.contains(sink)).collect())
+    }
 
     /// How far a sink has passed in a lane, if it has a place there: what `trace` calls pending lies beyond.
     async fn passed(&self, sink: &SinkName, lane: LaneId) -> Result<Option<Position>, QueueError>;

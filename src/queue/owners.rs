@@ -1,28 +1,58 @@
 //! Who owns which lane of one sink: each lane is handed out once, and again after its owner let go. Everything ends when it is taken back.
+//!
+//! Where several processes share a road, only lanes of this one's share are handed out; one that leaves the share is taken back.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::QueueError;
+use super::{QueueError, Share};
 use crate::event::{LaneCount, LaneId};
 
 pub(super) struct Owners {
-    owned: Mutex<Vec<bool>>,
+    state: Mutex<State>,
     freed: Notify,
     taken: CancellationToken,
+}
+
+struct State {
+    /// Each owned lane's token.
+    owned: Vec<Option<CancellationToken>>,
+    share: Share,
 }
 
 /// The one live ownership of a lane; dropping it frees the lane.
 pub(super) struct Owned {
     owners: Arc<Owners>,
     lane: LaneId,
+    taken: CancellationToken,
 }
 
 impl Owners {
     pub(super) fn new(lanes: LaneCount, taken: CancellationToken) -> Arc<Self> {
-        Arc::new(Self { owned: Mutex::new(vec![false; usize::from(lanes.get())]), freed: Notify::new(), taken })
+        let state = State { owned: vec![None; usize::from(lanes.get())], share: Share::All };
+        Arc::new(Self { state: Mutex::new(state), freed: Notify::new(), taken })
+    }
+
+    /// From now on only these lanes are handed out; others that are owned are taken back.
+    #[cfg(any(feature = "amqp", feature = "kafka"))]
+    pub(super) fn share(&self, share: &Share) {
+        let mut state = self.state();
+        for (lane, owned) in (0..).map(LaneId).zip(&state.owned) {
+            if let Some(taken) = owned.as_ref().filter(|_| !share.holds(lane)) {
+                taken.cancel();
+            }
+        }
+        state.share = share.clone();
+        drop(state);
+        self.freed.notify_waiters();
+    }
+
+    /// Whether somebody still has it in hand, also after it was taken back.
+    #[cfg(feature = "kafka")]
+    pub(super) fn is_owned(&self, lane: LaneId) -> bool {
+        self.state().owned.get(usize::from(lane.0)).is_some_and(Option::is_some)
     }
 
     /// Fires when all lanes are taken back for good.
@@ -51,14 +81,16 @@ impl Owners {
     }
 
     fn try_take(self: &Arc<Self>) -> Option<Owned> {
-        let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
-        for (lane, is_owned) in (0..).zip(owned.iter_mut()) {
-            if !*is_owned {
-                *is_owned = true;
-                return Some(Owned { owners: Arc::clone(self), lane: LaneId(lane) });
-            }
-        }
-        None
+        let mut state = self.state();
+        let State { owned, share } = &mut *state;
+        let (lane, free) = (0..).map(LaneId).zip(owned).find(|(lane, owned)| owned.is_none() && share.holds(*lane))?;
+        let taken = self.taken.child_token();
+        *free = Some(taken.clone());
+        Some(Owned { owners: Arc::clone(self), lane, taken })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -67,18 +99,37 @@ impl Owned {
         self.lane
     }
 
+    /// Fires when this lane is taken back.
     pub(super) fn taken(&self) -> &CancellationToken {
-        &self.owners.taken
+        &self.taken
     }
 }
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        let mut owned = self.owners.owned.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(is_owned) = owned.get_mut(usize::from(self.lane.0)) {
-            *is_owned = false;
+        if let Some(owned) = self.owners.state().owned.get_mut(usize::from(self.lane.0)) {
+            *owned = None;
         }
-        drop(owned);
         self.owners.freed.notify_waiters();
+    }
+}
+
+#[cfg(all(test, any(feature = "amqp", feature = "kafka")))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lane_that_leaves_the_share_is_taken_back_and_comes_again_with_it() {
+        let owners = Owners::new(LaneCount::new(2).expect("a number of lanes"), CancellationToken::new());
+        let (first, second) = (owners.take().await.expect("a lane"), owners.take().await.expect("a lane"));
+        owners.share(&Share::Lanes([LaneId(0)].into()));
+        assert_eq!((first.taken().is_cancelled(), second.taken().is_cancelled()), (false, true));
+        drop(second);
+        assert!(owners.try_take().is_none());
+        owners.share(&Share::All);
+        let again = owners.try_take().expect("it came back");
+        assert_eq!((again.lane(), again.taken().is_cancelled()), (LaneId(1), false));
+        owners.taken().cancel();
+        assert!(first.taken().is_cancelled() && again.taken().is_cancelled());
     }
 }

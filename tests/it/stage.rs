@@ -1,12 +1,15 @@
 //! The stage of the scenarios: a folder, a configuration, the real program as a process, and what can be seen of it from outside.
 //!
 //! Every wait has a limit; whatever was started ends with the stage.
+#![expect(clippy::print_stdout, reason = "what is skipped is for people")]
 
 mod body;
 mod gate;
 mod load;
 mod process;
 mod scene;
+mod server;
+mod wire;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,6 +29,8 @@ pub use gate::{Gate, Reply};
 pub use load::{Load, Taken};
 pub use process::Service;
 pub use scene::{Scene, quoted};
+pub use server::Server;
+pub use wire::Wire;
 
 pub const SECRET: &str = "hook-secret-of-the-stage";
 pub const ADMIN_TOKEN: &str = "admin-token-of-the-stage-0123456789";

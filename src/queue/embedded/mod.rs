@@ -93,6 +93,11 @@ impl Embedded {
         Ok(Self { shared, requests, waiting, threads: Mutex::new(threads) })
     }
 
+    /// Whether anything of a lane waits for a sink that has a place here.
+    pub(super) fn waits(&self, sink: &SinkName, lane: LaneId) -> bool {
+        self.shared.places.get(sink).is_some_and(|place| place.passed(lane) < self.shared.tail(lane).last())
+    }
+
     /// A share of what may wait; waits for it in turn.
     async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let kib = u32::try_from(bytes >> 10).unwrap_or(WAITING_KIB).clamp(REQUEST_KIB, WAITING_KIB);
@@ -167,7 +172,7 @@ impl Queue for Embedded {
         if self.shared.closing.is_cancelled() {
             return Err(closed());
         }
-        self.shared.disk.admits(0).map_err(QueueError::Unavailable)
+        self.shared.disk.admits(0).map_err(QueueError::Full)
     }
 
     async fn close(&self, deadline: Duration) -> Result<(), QueueError> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use ticketwire::event::Position;
 
-use super::stage::{Stage, Which, events, ids, ids_of, is_waiting, lane_count, lane_of, name, window};
+use super::stage::{Stage, Which, events, ids, ids_of, is_waiting, lane_count, lane_of, name, window_of};
 
 #[derive(Debug, Clone)]
 enum Action {
@@ -38,8 +38,10 @@ struct Model {
 }
 
 pub(super) async fn it_behaves_like_the_model(which: Which) {
+    // A broker makes and removes queues in tens of milliseconds.
+    let cases = if which.counts() { 24 } else { 4 };
     let mut runner =
-        proptest::test_runner::TestRunner::new(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() });
+        proptest::test_runner::TestRunner::new(ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() });
     let runtime = tokio::runtime::Handle::current();
     tokio::task::block_in_place(|| {
         runner.run(&actions(), |actions| {
@@ -51,7 +53,7 @@ pub(super) async fn it_behaves_like_the_model(which: Which) {
 }
 
 async fn follow(which: Which, actions: Vec<Action>) {
-    let mut stage = Stage::new(which);
+    let mut stage = Stage::new(which).await;
     let mut model = Model::default();
     let mut lanes = [stage.lanes(SINKS[0]).await, stage.lanes(SINKS[1]).await];
     let mut number = 0;
@@ -71,16 +73,25 @@ async fn follow(which: Which, actions: Vec<Action>) {
                 if expected.is_empty() {
                     assert!(is_waiting(lane).await);
                 } else {
-                    let seen = window(lane, limit).await;
+                    let seen = window_of(lane, expected.len()).await;
                     assert_eq!(ids(&seen).iter().collect::<Vec<_>>(), expected);
-                    assert_eq!(seen[0].position, Position(passed + 1));
+                    assert!(!which.counts() || seen[0].position == Position(passed + 1));
                 }
             }
             Action::Advance { sink, lane, by } => {
                 let end = model.lanes.get(&lane).map_or(0, Vec::len) as u64;
                 let passed = model.passed.entry((sink, lane)).or_default();
-                lanes[sink][usize::from(lane)].advance(Position(*passed + by)).await.expect("advanced");
-                *passed = (*passed + by).min(end);
+                let there = by.min(end - *passed);
+                let lane = &mut lanes[sink][usize::from(lane)];
+                let past = if which.counts() {
+                    Position(*passed + by)
+                } else if there > 0 {
+                    window_of(lane, there as usize).await[there as usize - 1].position
+                } else {
+                    Position(0)
+                };
+                lane.advance(past).await.expect("advanced");
+                *passed += there;
             }
             Action::Forget { sink } => {
                 stage.queue.forget(&name(SINKS[sink])).await.expect("forgotten");

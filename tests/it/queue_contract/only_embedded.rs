@@ -9,7 +9,7 @@ use ticketwire::queue::embedded::{Embedded, Settings};
 use ticketwire::queue::{PublishError, Queue, QueueError};
 use ticketwire::setting::{ByteSize, Span};
 
-use super::stage::{Stage, Which, event, events, ids, ids_of, lane_of, name, open, settings, take, within};
+use super::stage::{Home, Stage, Which, embedded, event, events, ids, ids_of, lane_of, name, settings, take, within};
 
 #[tokio::test]
 async fn a_full_disk_refuses_and_says_what_to_do() {
@@ -18,7 +18,7 @@ async fn a_full_disk_refuses_and_says_what_to_do() {
     let queue = Embedded::open(&full, dir.path()).expect("opened");
     let PublishError::Full(why) = queue.publish(vec![event(7, 0)]).await.expect_err("refused") else { panic!("not full") };
     assert!(why.contains("make room"), "{why}");
-    assert!(matches!(queue.check().await, Err(QueueError::Unavailable(why)) if why.contains("make room")));
+    assert!(matches!(queue.check().await, Err(QueueError::Full(why)) if why.contains("make room")));
     // What is inside gets out all the same.
     drop(queue.subscribe(&name("docs")).await.expect("subscribed"));
     assert_eq!(queue.backlog().await.expect("counted").len(), 4);
@@ -46,7 +46,7 @@ async fn another_number_of_lanes_is_refused() {
 
 #[tokio::test]
 async fn cursors_survive_closing_exactly() {
-    let mut stage = Stage::new(Which::Embedded);
+    let mut stage = Stage::new(Which::Embedded).await;
     let sent = events(7, 0..30);
     drop(stage.subscribe("docs").await);
     stage.publish(&sent).await;
@@ -64,7 +64,7 @@ async fn what_nobody_claims_for_long_is_let_go() {
     let dir = tempfile::tempdir().expect("a directory");
     let impatient = Settings { unclaimed_after: Span(Duration::ZERO), ..settings(Which::Embedded) };
     let queue: Arc<dyn Queue> = Arc::new(Embedded::open(&impatient, dir.path()).expect("opened"));
-    let stage = Stage { which: Which::Embedded, dir, queue };
+    let stage = Stage { which: Which::Embedded, home: Home::Dir(dir), queue };
     drop(stage.subscribe("away").await);
     let sent = events(7, 0..10);
     let mut lane = stage.lane_of("here", &sent[0]).await;
@@ -85,7 +85,7 @@ async fn what_nobody_claims_for_long_is_let_go() {
 fn image(stage: &Stage) -> TempDir {
     let copy = tempfile::tempdir().expect("a directory");
     std::fs::create_dir(copy.path().join("log")).expect("a directory");
-    for file in std::fs::read_dir(stage.dir.path().join("log")).expect("the log") {
+    for file in std::fs::read_dir(stage.dir().join("log")).expect("the log") {
         let file = file.expect("a file");
         std::fs::copy(file.path(), copy.path().join("log").join(file.file_name())).expect("copied");
     }
@@ -94,7 +94,7 @@ fn image(stage: &Stage) -> TempDir {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_accepted_survives_a_kill() {
-    let stage = Stage::new(Which::Embedded);
+    let stage = Stage::new(Which::Embedded).await;
     let sent = events(7, 0..200);
     drop(stage.subscribe("docs").await);
     stage.publish(&sent).await;
@@ -112,7 +112,7 @@ async fn what_was_accepted_survives_a_kill() {
     });
     for _ in 0..5 {
         let copy = image(&stage);
-        let stage = Stage { which: Which::Embedded, queue: open(Which::Embedded, copy.path()), dir: copy };
+        let stage = Stage { which: Which::Embedded, queue: Arc::new(embedded(Which::Embedded, copy.path())), home: Home::Dir(copy) };
         let mut lane = stage.lane_of("docs", &sent[0]).await;
         assert_eq!(ids(&take(&mut lane, 200).await), ids_of(&sent));
         // It goes on where it ends, without a gap.
@@ -127,7 +127,7 @@ async fn what_was_accepted_survives_a_kill() {
 
 #[tokio::test]
 async fn a_garbled_tail_costs_the_newest_batch_at_most() {
-    let stage = Stage::new(Which::Embedded);
+    let stage = Stage::new(Which::Embedded).await;
     let sent = events(7, 0..20);
     drop(stage.subscribe("docs").await);
     stage.publish(&sent).await;
@@ -145,7 +145,7 @@ async fn a_garbled_tail_costs_the_newest_batch_at_most() {
         garble(&mut bytes, end);
         std::fs::write(&newest, bytes).expect("written");
 
-        let stage = Stage { which: Which::Embedded, queue: open(Which::Embedded, copy.path()), dir: copy };
+        let stage = Stage { which: Which::Embedded, queue: Arc::new(embedded(Which::Embedded, copy.path())), home: Home::Dir(copy) };
         let kept = stage.waiting("docs").await as usize;
         assert!(kept >= 19, "case {case}: {kept}");
         stage.publish(&events(7, 90..91)).await;

@@ -14,28 +14,64 @@ use ticketwire::queue::memory::Memory;
 use ticketwire::queue::{Lane, Queue, Seen, Subscription};
 use ticketwire::setting::{ByteSize, ConnectionName, SinkName};
 
+#[cfg(feature = "amqp")]
+use super::broker::Broker;
+#[cfg(feature = "kafka")]
+use super::cluster::Cluster;
+
 /// The queues that keep the contract. `Cold` is the embedded one that keeps almost nothing in memory, so that it reads its log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Which {
     Memory,
     Embedded,
     Cold,
+    #[cfg(feature = "amqp")]
+    Rabbitmq,
+    #[cfg(feature = "kafka")]
+    Kafka,
+    #[cfg(feature = "kafka")]
+    KafkaMock,
+}
+
+impl Which {
+    /// Whether positions count from 1 without gaps. A broker's only grow, and what it sends is on its way for a while.
+    pub(super) fn counts(self) -> bool {
+        matches!(self, Self::Memory | Self::Embedded | Self::Cold)
+    }
+}
+
+/// Where a queue lives: what it leaves there goes with it.
+pub(super) enum Home {
+    Dir(TempDir),
+    #[cfg(feature = "amqp")]
+    Broker(Box<Broker>),
+    #[cfg(feature = "kafka")]
+    Cluster(Box<Cluster>),
 }
 
 /// A queue with the place where it lives.
 pub(super) struct Stage {
     pub(super) which: Which,
-    pub(super) dir: TempDir,
+    /// Gone before its home is.
     pub(super) queue: Arc<dyn Queue>,
+    pub(super) home: Home,
 }
 
 pub(super) const CAPACITY: usize = 100_000;
 
 impl Stage {
-    pub(super) fn new(which: Which) -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let queue = open(which, dir.path());
-        Self { which, dir, queue }
+    pub(super) async fn new(which: Which) -> Self {
+        let home = match which {
+            Which::Memory | Which::Embedded | Which::Cold => Home::Dir(tempfile::tempdir().expect("a directory")),
+            #[cfg(feature = "amqp")]
+            Which::Rabbitmq => Home::Broker(Box::new(Broker::found().await.expect("it was looked for before"))),
+            #[cfg(feature = "kafka")]
+            Which::Kafka => Home::Cluster(Box::new(Cluster::found().expect("it was looked for before"))),
+            #[cfg(feature = "kafka")]
+            Which::KafkaMock => Home::Cluster(Box::new(Cluster::mock())),
+        };
+        let queue = open(which, &home).await;
+        Self { which, home, queue }
     }
 
     /// Closes and opens again, where something outlives the closing.
@@ -44,8 +80,26 @@ impl Stage {
             return self;
         }
         self.queue.close(Duration::from_secs(10)).await.expect("closed");
-        let queue = open(self.which, self.dir.path());
+        let queue = open(self.which, &self.home).await;
         Self { queue, ..self }
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        match &self.home {
+            Home::Dir(dir) => dir.path(),
+            #[cfg(feature = "amqp")]
+            Home::Broker(_) => panic!("it lives on a broker"),
+            #[cfg(feature = "kafka")]
+            Home::Cluster(_) => panic!("it lives on a cluster"),
+        }
+    }
+
+    /// Whether a lane shows nothing and nothing waits for it. What a queue of this process has, it shows at once; a broker's may be on its
+    /// way, so that only its count tells.
+    pub(super) async fn is_done(&self, sink: &str, lane: &mut Box<dyn Lane>) -> bool {
+        let backlog = self.queue.backlog().await.expect("counted");
+        let waiting = backlog.iter().find(|row| row.sink == name(sink) && row.lane == lane.id()).map(|row| row.waiting);
+        waiting == Some(0) && is_waiting(lane).await
     }
 
     pub(super) async fn publish(&self, envelopes: &[Arc<Envelope>]) {
@@ -89,11 +143,19 @@ pub(super) fn settings(which: Which) -> Settings {
     if which == Which::Cold { Settings { ring_events: 1, ..small } } else { small }
 }
 
-pub(super) fn open(which: Which, dir: &Path) -> Arc<dyn Queue> {
-    match which {
-        Which::Memory => Arc::new(Memory::new(lane_count(), CAPACITY)),
-        Which::Embedded | Which::Cold => Arc::new(Embedded::open(&settings(which), dir).expect("opened")),
+pub(super) async fn open(which: Which, home: &Home) -> Arc<dyn Queue> {
+    match (which, home) {
+        (Which::Memory, _) => Arc::new(Memory::new(lane_count(), CAPACITY)),
+        (_, Home::Dir(dir)) => Arc::new(embedded(which, dir.path())),
+        #[cfg(feature = "amqp")]
+        (_, Home::Broker(broker)) => Arc::new(broker.open().await.expect("opened")),
+        #[cfg(feature = "kafka")]
+        (_, Home::Cluster(cluster)) => Arc::new(cluster.open().await.expect("opened")),
     }
+}
+
+pub(super) fn embedded(which: Which, dir: &Path) -> Embedded {
+    Embedded::open(&settings(which), dir).expect("opened")
 }
 
 pub(super) fn name(sink: &str) -> SinkName {
@@ -156,6 +218,20 @@ pub(super) async fn within<T>(wait: impl Future<Output = T>) -> T {
 
 pub(super) async fn window(lane: &mut Box<dyn Lane>, limit: usize) -> Vec<Seen> {
     within(lane.window(limit)).await.expect("a window")
+}
+
+/// The first `count`, once they are all there: a broker's come in pieces.
+pub(super) async fn window_of(lane: &mut Box<dyn Lane>, count: usize) -> Vec<Seen> {
+    within(async {
+        loop {
+            let seen = window(lane, count).await;
+            if seen.len() == count {
+                return seen;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await
 }
 
 /// Waits for `count` envelopes and passes them.

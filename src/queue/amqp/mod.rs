@@ -1,0 +1,45 @@
+//! RabbitMQ (3.10 to 4.x) as the road, for several processes.
+//!
+//! ```text
+//!                                    <name>.events            topic exchange; key <lane>.<sink or all>.<entity>.<verb>.<project or _>
+//! publish ── confirm, per lane ──>        │
+//!                                         ├─ <lane>.all.#, <lane>.<sink>.# ──> <name>.<sink>.<lane>   quorum queue, single active consumer
+//!                                         └─ whatever other services bind
+//! ```
+//! Never `nack`; nothing of ours has a length limit at the broker. `<name>.lanes` holds the number of lanes, `<name>.sinks` the sinks.
+
+mod settings;
+
+#[cfg(feature = "amqp")]
+mod inbox;
+#[cfg(feature = "amqp")]
+mod lane;
+#[cfg(feature = "amqp")]
+mod line;
+#[cfg(feature = "amqp")]
+mod message;
+#[cfg(feature = "amqp")]
+mod names;
+#[cfg(feature = "amqp")]
+mod publisher;
+#[cfg(feature = "amqp")]
+mod pump;
+#[cfg(feature = "amqp")]
+mod road;
+#[cfg(feature = "amqp")]
+mod shared;
+#[cfg(feature = "amqp")]
+mod sinks;
+#[cfg(feature = "amqp")]
+mod stamp;
+#[cfg(feature = "amqp")]
+mod topology;
+#[cfg(feature = "amqp")]
+mod watch;
+
+#[cfg(feature = "amqp")]
+pub use road::Amqp;
+pub use settings::{Address, Broker, Settings};
+
+/// Whether this build has RabbitMQ.
+pub const IS_BUILT: bool = cfg!(feature = "amqp");

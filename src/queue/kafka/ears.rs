@@ -1,0 +1,81 @@
+//! What librdkafka calls back: noted here, and dealt with by whoever polls.
+//!
+//! An answer to a change of the group is not given in the call itself: lanes must be let go of first, which takes a while.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafkaRespErr;
+
+/// What happened to a member of a group.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum News {
+    Assigned(Vec<i32>),
+    Revoked(Vec<i32>),
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Ears {
+    heard: Arc<Mutex<Heard>>,
+}
+
+#[derive(Default)]
+struct Heard {
+    news: VecDeque<News>,
+    trouble: Option<String>,
+    is_closing: bool,
+}
+
+impl Ears {
+    pub(super) fn news(&self) -> Option<News> {
+        self.heard().news.pop_front()
+    }
+
+    /// The last thing that went wrong with a connection, once.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.heard().trouble.take()
+    }
+
+    /// From now on nobody deals with anything: the client answers by itself, because its closing waits for that.
+    pub(super) fn close(&self) {
+        self.heard().is_closing = true;
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Ears {
+    /// It tells of every connection that fails, again and again; what matters comes back to us as an error.
+    fn log(&self, _level: RDKafkaLogLevel, what: &str, message: &str) {
+        tracing::debug!(what, "librdkafka: {message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!("librdkafka: {error}: {reason}");
+        self.heard().trouble = Some(reason.to_owned());
+    }
+}
+
+impl ConsumerContext for Ears {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let partitions = list.elements().iter().map(|entry| entry.partition()).collect();
+        let is_assigned = err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        let mut heard = self.heard();
+        if !heard.is_closing {
+            heard.news.push_back(if is_assigned { News::Assigned(partitions) } else { News::Revoked(partitions) });
+            return;
+        }
+        drop(heard);
+        let answered = if is_assigned { consumer.incremental_assign(list) } else { consumer.incremental_unassign(list) };
+        if let Err(err) = answered {
+            tracing::debug!("a change of the group came while it was left: {err}");
+        }
+    }
+}

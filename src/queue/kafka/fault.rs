@@ -1,0 +1,95 @@
+//! What the errors of Kafka mean to us.
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+use crate::queue::QueueError;
+
+/// What a failure asks for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Fault {
+    /// Try again.
+    #[error("{0}")]
+    Passing(String),
+    /// Only a person can mend it.
+    #[error("{0}")]
+    Lasting(String),
+}
+
+impl Fault {
+    /// With what was attempted before it.
+    pub(super) fn about(self, what: &str) -> Self {
+        match self {
+            Self::Passing(why) => Self::Passing(format!("{what}: {why}")),
+            Self::Lasting(why) => Self::Lasting(format!("{what}: {why}")),
+        }
+    }
+}
+
+impl From<Fault> for QueueError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Lasting(why) => Self::Unusable(why),
+            Fault::Passing(why) => Self::Unavailable(why),
+        }
+    }
+}
+
+impl From<KafkaError> for Fault {
+    fn from(err: KafkaError) -> Self {
+        match (&err, code(&err)) {
+            (_, Some(code)) => code.into(),
+            // Only a mistake of ours gives such a setting, or a file that cannot be read.
+            (KafkaError::ClientConfig(_, why, ..) | KafkaError::ClientCreation(why), None) => Self::Lasting(why.clone()),
+            _ => Self::Passing(err.to_string()),
+        }
+    }
+}
+
+impl From<Code> for Fault {
+    fn from(code: Code) -> Self {
+        let text = code.to_string();
+        match code {
+            Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::SaslAuthenticationFailed
+            | Code::Authentication
+            | Code::SSL
+            | Code::UnsupportedSASLMechanism
+            | Code::InvalidReplicationFactor
+            | Code::InvalidTopic
+            | Code::InvalidConfig
+            | Code::PolicyViolation
+            | Code::InvalidSessionTimeout
+            | Code::InconsistentGroupProtocol => Self::Lasting(text),
+            _ => Self::Passing(text),
+        }
+    }
+}
+
+/// The code of an error, if it has one.
+pub(super) fn code(err: &KafkaError) -> Option<Code> {
+    // The crate leaves these out.
+    if let KafkaError::AdminOp(code) = err { Some(*code) } else { err.rdkafka_error_code() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_say_what_to_do() {
+        for (code, is_lasting) in [
+            (Code::TopicAuthorizationFailed, true),
+            (Code::SaslAuthenticationFailed, true),
+            (Code::BrokerTransportFailure, false),
+            (Code::NotCoordinator, false),
+            (Code::RequestTimedOut, false),
+        ] {
+            assert_eq!(Fault::from(KafkaError::AdminOp(code)), Fault::from(code));
+            assert_eq!(matches!(Fault::from(KafkaError::Global(code)), Fault::Lasting(_)), is_lasting, "{code}");
+        }
+        assert!(matches!(Fault::from(KafkaError::ClientCreation("no such file".into())), Fault::Lasting(_)));
+        assert!(matches!(Fault::from(KafkaError::Seek("late".into())), Fault::Passing(_)));
+    }
+}

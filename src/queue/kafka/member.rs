@@ -1,0 +1,282 @@
+//! One sink's membership in its group, on a thread of its own that polls all the time, however long deliveries take.
+//!
+//! ```text
+//! assigned ── a source for each lane, then handed out
+//! passed   ── committed a few times a second, all lanes at once
+//! revoked  ── taken back, let go of, committed, then given away
+//! broken   ── what the offset points to is gone: noted, and the lane goes on with what is left
+//! ```
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::KafkaError;
+use tokio::time::Instant;
+
+use super::clients::{Asking, Clients};
+use super::ears::{Ears, News};
+use super::fault::Fault;
+use super::offsets::{self, Span, list_with};
+use super::shared::Place;
+use crate::event::{LaneCount, LaneId};
+use crate::queue::Share;
+use crate::telemetry;
+
+const POLL: Duration = Duration::from_millis(50);
+/// What was passed since is shown again after a crash.
+const COMMIT_EVERY: Duration = Duration::from_millis(250);
+/// How long owners may finish what they have in hand before their lane goes to another process.
+const LET_GO_WITHIN: Duration = Duration::from_secs(5);
+/// When the queue closes there is less time; owners have stopped before.
+const CLOSED_WITHIN: Duration = Duration::from_millis(400);
+/// After a consumer that was of no more use.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The same trouble is told again after so long.
+const TOLD_FOR: Duration = Duration::from_secs(60);
+
+pub(super) struct Member {
+    pub(super) place: Arc<Place>,
+    pub(super) clients: Clients,
+    pub(super) topic: String,
+    pub(super) lanes: LaneCount,
+    pub(super) limit: Duration,
+    assigned: BTreeSet<LaneId>,
+    told: Option<(String, Instant)>,
+}
+
+impl Member {
+    pub(super) fn new(place: &Arc<Place>, clients: &Clients, topic: &str, lanes: LaneCount, limit: Duration) -> Self {
+        let (place, clients, topic) = (Arc::clone(place), clients.clone(), topic.to_owned());
+        Self { place, clients, topic, lanes, limit, assigned: BTreeSet::new(), told: None }
+    }
+
+    /// Until the place is given up or the queue closes. A consumer that is of no more use is replaced.
+    pub(super) fn run(mut self, first: (Arc<Asking>, Ears)) {
+        let ended = self.place.ended.clone().drop_guard();
+        let mut next = Some(first);
+        while !self.is_ending() {
+            match next.take().map_or_else(|| self.clients.member(&self.place.sink), Ok) {
+                Ok((consumer, ears)) => self.belong(consumer, &ears),
+                Err(fault) => self.tell(&fault.to_string()),
+            }
+            let until = Instant::now() + PATIENCE;
+            while !self.is_ending() && Instant::now() < until {
+                std::thread::sleep(POLL);
+            }
+        }
+        drop(ended);
+    }
+
+    fn is_ending(&self) -> bool {
+        self.place.owners.taken().is_cancelled()
+    }
+
+    fn belong(&mut self, consumer: Arc<Asking>, ears: &Ears) {
+        self.place.set_consumer(Some(&consumer));
+        if let Err(err) = self.serve(&consumer, ears) {
+            tracing::error!(sink = %self.place.sink, "`{}` is cut off from its group: {}", self.place.sink, self.explain(&err));
+        }
+        let is_lost = !self.is_ending();
+        self.let_go(&consumer, self.assigned.clone(), if is_lost { Duration::ZERO } else { CLOSED_WITHIN }, is_lost);
+        self.place.set_consumer(None);
+        ears.close();
+        // The sources are gone: this is the last of it, unless somebody asks something of it right now.
+        drop(consumer);
+    }
+
+    /// Err: this consumer is of no more use.
+    fn serve(&mut self, consumer: &Arc<Asking>, ears: &Ears) -> Result<(), KafkaError> {
+        consumer.subscribe(&[&self.topic])?;
+        let mut commit_at = Instant::now() + COMMIT_EVERY;
+        while !self.is_ending() {
+            self.poll(consumer, POLL)?;
+            self.hear(consumer, ears)?;
+            self.mend(consumer);
+            if Instant::now() >= commit_at {
+                commit_at = Instant::now() + COMMIT_EVERY;
+                self.commit(consumer, &self.assigned.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self, consumer: &Asking, limit: Duration) -> Result<(), KafkaError> {
+        match consumer.poll(limit) {
+            None => {}
+            Some(Ok(_)) => self.tell("a message came beside its lane"),
+            Some(Err(err @ KafkaError::MessageConsumptionFatal(_))) => return Err(err),
+            Some(Err(err)) => self.tell(&err.to_string()),
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, consumer: &Arc<Asking>, ears: &Ears) -> Result<(), KafkaError> {
+        while let Some(news) = ears.news() {
+            match news {
+                News::Assigned(partitions) => self.take(consumer, &partitions)?,
+                News::Revoked(partitions) => {
+                    let lanes = partitions.iter().filter_map(|partition| lane_of(*partition)).collect();
+                    // What another has by now, nobody here can commit.
+                    let is_lost = consumer.assignment_lost();
+                    self.let_go(consumer, lanes, if is_lost { Duration::ZERO } else { LET_GO_WITHIN }, is_lost);
+                    consumer.incremental_unassign(&list(&self.topic, &partitions))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The source of a lane is split off before anything is read, so that nothing of it goes elsewhere.
+    fn take(&mut self, consumer: &Arc<Asking>, partitions: &[i32]) -> Result<(), KafkaError> {
+        for lane in partitions.iter().filter_map(|partition| lane_of(*partition)).filter(|lane| lane.0 < self.lanes.get()) {
+            if let Some(source) = consumer.split_partition_queue(&self.topic, lane.0.into()) {
+                self.place.feed(lane).begin(source);
+                self.assigned.insert(lane);
+            }
+        }
+        consumer.incremental_assign(&list(&self.topic, partitions))?;
+        self.hand_out();
+        Ok(())
+    }
+
+    fn hand_out(&self) {
+        self.place.owners.share(&Share::Lanes(self.assigned.clone()));
+    }
+
+    /// Takes lanes back, waits for their owners, and commits what they passed.
+    fn let_go(&mut self, consumer: &Asking, lanes: BTreeSet<LaneId>, limit: Duration, is_lost: bool) {
+        self.assigned = self.assigned.difference(&lanes).copied().collect();
+        self.hand_out();
+        let until = Instant::now() + limit;
+        while lanes.iter().any(|lane| self.place.owners.is_owned(*lane)) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if !is_lost && !self.commit(consumer, &lanes) {
+            self.place.note_unsaved();
+        }
+        for lane in lanes {
+            self.place.feed(lane).end();
+        }
+    }
+
+    /// Waits for the answer, which librdkafka gives in no other way; deliveries go on meanwhile.
+    fn commit(&mut self, consumer: &Asking, lanes: &BTreeSet<LaneId>) -> bool {
+        let passed = |lane: &LaneId| Some((*lane, self.place.feed(*lane).to_commit()?));
+        let offsets: Vec<_> = lanes.iter().filter_map(passed).collect();
+        if offsets.is_empty() {
+            return true;
+        }
+        let list = list_with(&self.topic, offsets.iter().map(|(lane, offset)| (lane.0.into(), *offset)));
+        match list.and_then(|list| Ok(consumer.commit(&list, CommitMode::Sync)?)) {
+            Ok(()) => {
+                for (lane, offset) in offsets {
+                    self.place.feed(lane).committed(offset);
+                }
+                true
+            }
+            Err(fault) => {
+                self.tell(&format!("places cannot be stored, which is tried again: {fault}"));
+                false
+            }
+        }
+    }
+
+    /// Lanes that cannot go on where they stand.
+    fn mend(&mut self, consumer: &Asking) {
+        for lane in self.assigned.clone() {
+            let Some(next) = self.place.feed(lane).broken() else { continue };
+            if let Err(fault) = self.mend_lane(consumer, lane, next) {
+                self.tell(&format!("lane {lane} cannot go on: {fault}"));
+                self.place.feed(lane).break_again();
+            }
+        }
+    }
+
+    fn mend_lane(&self, consumer: &Asking, lane: LaneId, next: Option<i64>) -> Result<(), Fault> {
+        let known = match next {
+            Some(next) => Some(next),
+            None => offsets::committed(consumer, &self.topic, self.lanes, self.limit)?.get(usize::from(lane.0)).copied().flatten(),
+        };
+        let (low, high) = consumer.fetch_watermarks(&self.topic, lane.0.into(), self.limit)?;
+        let (from, lost) = resume(known, Span { low, high });
+        let sink = &self.place.sink;
+        match known {
+            Some(known) if lost > 0 => tracing::error!(
+                %sink, %lane, lost,
+                "`{sink}` has lost {lost} events of lane {lane}: it stood at {known}, and the topic begins at {low}; what is missing is in the archive, \
+                 if that had read it"
+            ),
+            Some(known) if from != known => {
+                tracing::error!(%sink, %lane, "`{sink}` stood at {known} in lane {lane}, which ends at {high}: the topic was made anew or cut, and is read again from {low}");
+            }
+            Some(_) => {}
+            None => {
+                tracing::warn!(%sink, %lane, "`{sink}` has no place in lane {lane}, though it has in others: it begins with the oldest that is kept")
+            }
+        }
+        telemetry::queue_lost(sink.as_str(), lost);
+        let old = list(&self.topic, &[lane.0.into()]);
+        consumer.incremental_unassign(&old)?;
+        self.place.feed(lane).restart(from);
+        consumer.incremental_assign(&list_with(&self.topic, [(lane.0.into(), from)])?)?;
+        Ok(())
+    }
+
+    fn tell(&mut self, what: &str) {
+        let is_told = self.told.as_ref().is_some_and(|(told, at)| told == what && at.elapsed() < TOLD_FOR);
+        if !is_told {
+            tracing::warn!(sink = %self.place.sink, "the group of `{}`: {what}", self.place.sink);
+            self.told = Some((what.to_owned(), Instant::now()));
+        }
+    }
+
+    fn explain(&self, err: &KafkaError) -> String {
+        use rdkafka::error::RDKafkaErrorCode as Code;
+        match (err.rdkafka_error_code(), &self.clients.broker().instance) {
+            (Some(Code::FencedInstanceId | Code::UnreleasedInstanceId), Some(instance)) => {
+                format!("another process calls itself `{instance}` too; give each its own `queue.instance`")
+            }
+            _ => err.to_string(),
+        }
+    }
+}
+
+/// Where to go on, and how many records are gone for good.
+fn resume(known: Option<i64>, span: Span) -> (i64, u64) {
+    match known {
+        Some(known) if known > span.high => (span.low, 0),
+        Some(known) if known >= span.low => (known, 0),
+        Some(known) => (span.low, span.low.abs_diff(known)),
+        None => (span.low, 0),
+    }
+}
+
+fn lane_of(partition: i32) -> Option<LaneId> {
+    u16::try_from(partition).ok().map(LaneId)
+}
+
+/// Without offsets: where the group stands.
+fn list(topic: &str, partitions: &[i32]) -> rdkafka::TopicPartitionList {
+    let mut list = rdkafka::TopicPartitionList::new();
+    for partition in partitions {
+        list.add_partition(topic, *partition);
+    }
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gone_is_counted_and_what_is_left_is_read() {
+        let span = Span { low: 10, high: 20 };
+        for (known, expected) in
+            [(Some(15), (15, 0)), (Some(10), (10, 0)), (Some(20), (20, 0)), (Some(3), (10, 7)), (Some(21), (10, 0)), (None, (10, 0))]
+        {
+            assert_eq!(resume(known, span), expected, "{known:?}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The way to the broker: one idempotent producer, which numbers what it sends, so that nothing is stored twice or in another order.
+//!
+//! What is published together is handed over together, one publication of a lane after the other. A producer that has met an error it
+//! cannot go on from is replaced.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::producer::future_producer::DeliveryFuture;
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::clients::{Clients, dispose};
+use super::ears::Ears;
+use super::fault::Fault;
+use super::message::Record;
+use crate::event::{LaneCount, LaneId};
+use crate::queue::PublishError;
+
+/// Shorter than the sender's own patience, and longer than a record may take.
+const PUBLISH_LIMIT: Duration = Duration::from_secs(8);
+/// How long a publication waits for room among what waits for the broker.
+const ROOM_WITHIN: Duration = Duration::from_secs(2);
+const ROOM_EVERY: Duration = Duration::from_millis(10);
+/// A new producer gets its number in its first half second, and the first event would wait for that.
+const NUMBERED_AFTER: Duration = Duration::from_millis(650);
+
+type Way = FutureProducer<Ears>;
+
+pub(super) struct Publisher {
+    clients: Clients,
+    topic: String,
+    /// None: it is closed.
+    way: Mutex<Option<Way>>,
+    made_at: Instant,
+    lanes: Vec<tokio::sync::Mutex<()>>,
+    body_max: AtomicUsize,
+}
+
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// The topic takes less than it did.
+    TooLarge,
+    Other(PublishError),
+}
+
+impl Publisher {
+    pub(super) fn new(clients: &Clients, topic: &str, lanes: LaneCount) -> Result<Self, Fault> {
+        Ok(Self {
+            clients: clients.clone(),
+            topic: topic.to_owned(),
+            way: Mutex::new(Some(clients.producer()?)),
+            made_at: Instant::now(),
+            lanes: lanes.lanes().map(|_| tokio::sync::Mutex::default()).collect(),
+            body_max: AtomicUsize::new(0),
+        })
+    }
+
+    pub(super) fn body_max(&self) -> usize {
+        self.body_max.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_body_max(&self, body_max: usize) {
+        self.body_max.store(body_max, Ordering::Relaxed);
+    }
+
+    /// Meets the broker, and waits until the first event would not wait.
+    pub(super) async fn get_ready(&self, limit: Duration) -> Result<(), Fault> {
+        let (way, topic) = (self.way().map_err(|err| Fault::Passing(err.to_string()))?, self.topic.clone());
+        let met = tokio::task::spawn_blocking(move || way.client().fetch_metadata(Some(&topic), limit).map(drop));
+        met.await.unwrap_or(Err(KafkaError::Canceled))?;
+        sleep_until(self.made_at + NUMBERED_AFTER).await;
+        Ok(())
+    }
+
+    /// Returns when all of them are stored.
+    pub(super) async fn publish(&self, lane: LaneId, records: &[Record]) -> Result<(), Refusal> {
+        let sent = async {
+            let mut under_way = Vec::with_capacity(records.len());
+            let way = self.way().map_err(Refusal::Other)?;
+            let lock = self.lanes.get(usize::from(lane.0)).expect("a lane of this queue");
+            let together = lock.lock().await;
+            for record in records {
+                under_way.push(self.hand_over(&way, lane, record).await?);
+            }
+            drop(together);
+            for report in join_all(under_way).await {
+                match report {
+                    Ok(Ok(_)) => {}
+                    Ok(Err((err, _))) => return Err(self.refuse(&way, &err)),
+                    Err(_) => return Err(unavailable("it is closed")),
+                }
+            }
+            Ok(())
+        };
+        timeout(PUBLISH_LIMIT, sent)
+            .await
+            .unwrap_or_else(|_| Err(unavailable(format!("the broker did not store it within {PUBLISH_LIMIT:?}"))))
+    }
+
+    pub(super) fn close(&self) {
+        if let Some(way) = self.slot().take() {
+            dispose(way);
+        }
+    }
+
+    async fn hand_over(&self, way: &Way, lane: LaneId, record: &Record) -> Result<DeliveryFuture, Refusal> {
+        let until = Instant::now() + ROOM_WITHIN;
+        loop {
+            let handed =
+                FutureRecord::to(&self.topic).partition(lane.0.into()).key(&record.key).payload(&record.body).headers(record.headers());
+            match way.send_result(handed) {
+                Ok(report) => return Ok(report),
+                Err((err, _)) if err.rdkafka_error_code() == Some(Code::QueueFull) => {
+                    if Instant::now() >= until {
+                        let why = "too much waits for the broker already".to_owned();
+                        return Err(Refusal::Other(PublishError::Full(why)));
+                    }
+                    sleep(ROOM_EVERY).await;
+                }
+                Err((err, _)) => return Err(self.refuse(way, &err)),
+            }
+        }
+    }
+
+    fn refuse(&self, way: &Way, err: &KafkaError) -> Refusal {
+        if let Some((code, why)) = way.client().fatal_error() {
+            self.replace(way, &format!("{code}: {why}"));
+        }
+        match err.rdkafka_error_code() {
+            Some(Code::MessageSizeTooLarge | Code::MessageBatchTooLarge) => Refusal::TooLarge,
+            _ => unavailable(format!("the broker did not store it: {}", Fault::from(err.clone()))),
+        }
+    }
+
+    fn replace(&self, way: &Way, why: &str) {
+        let mut slot = self.slot();
+        // Another publication may have done it before this one.
+        let is_current = slot.as_ref().is_some_and(|current| current.client().native_ptr() == way.client().native_ptr());
+        if !is_current {
+            return;
+        }
+        tracing::error!("publishing begins anew, because the broker no longer accepts what we send: {why}");
+        match self.clients.producer() {
+            Ok(new) => dispose(slot.replace(new)),
+            Err(fault) => tracing::error!("no new producer can be made: {fault}"),
+        }
+    }
+
+    fn way(&self) -> Result<Way, PublishError> {
+        self.slot().clone().ok_or_else(|| PublishError::Unavailable("it is closed".to_owned()))
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Way>> {
+        self.way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn unavailable(why: impl Into<String>) -> Refusal {
+    Refusal::Other(PublishError::Unavailable(why.into()))
+}
