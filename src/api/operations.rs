@@ -91,24 +91,53 @@ pub struct Part {
     pub since: Timestamp,
 }
 
+/// Metrics and readiness are in every process; what is not implemented is answered by another.
 #[async_trait]
 pub trait Operations: Send + Sync {
     /// The exposition of all metrics.
     async fn metrics(&self) -> String;
     async fn readiness(&self) -> Readiness;
     /// Events of an issue with what became of each; empty for a key that never was.
-    async fn trace(&self, key: &str) -> Outcome<Value>;
+    async fn trace(&self, _key: &str) -> Outcome<Value> {
+        elsewhere()
+    }
     /// The newest events with what became of each, newest first.
-    async fn events(&self, limit: usize) -> Outcome<Value>;
-    async fn dead_letters(&self, limit: usize) -> Outcome<Vec<DeadLetterView>>;
+    async fn events(&self, _limit: usize) -> Outcome<Value> {
+        elsewhere()
+    }
+    async fn dead_letters(&self, _limit: usize) -> Outcome<Vec<DeadLetterView>> {
+        elsewhere()
+    }
     /// A dead letter with its event.
-    async fn dead_letter(&self, id: &str) -> Outcome<Value>;
-    async fn retry_dead(&self, which: &Selection) -> Outcome<u64>;
-    async fn drop_dead(&self, which: &Selection) -> Outcome<u64>;
-    async fn sinks(&self) -> Outcome<Vec<SinkView>>;
-    async fn pause_sink(&self, name: &str, reason: &str) -> Outcome<SinkView>;
-    async fn resume_sink(&self, name: &str) -> Outcome<SinkView>;
-    async fn queue(&self) -> Outcome<Vec<QueueRow>>;
-    async fn rules(&self) -> Outcome<Vec<RuleView>>;
-    async fn connections(&self) -> Outcome<Vec<ConnectionView>>;
+    async fn dead_letter(&self, _id: &str) -> Outcome<Value> {
+        elsewhere()
+    }
+    async fn retry_dead(&self, _which: &Selection) -> Outcome<u64> {
+        elsewhere()
+    }
+    async fn drop_dead(&self, _which: &Selection) -> Outcome<u64> {
+        elsewhere()
+    }
+    async fn sinks(&self) -> Outcome<Vec<SinkView>> {
+        elsewhere()
+    }
+    async fn pause_sink(&self, _name: &str, _reason: &str) -> Outcome<SinkView> {
+        elsewhere()
+    }
+    async fn resume_sink(&self, _name: &str) -> Outcome<SinkView> {
+        elsewhere()
+    }
+    async fn queue(&self) -> Outcome<Vec<QueueRow>> {
+        elsewhere()
+    }
+    async fn rules(&self) -> Outcome<Vec<RuleView>> {
+        elsewhere()
+    }
+    async fn connections(&self) -> Outcome<Vec<ConnectionView>> {
+        elsewhere()
+    }
+}
+
+fn elsewhere<T>() -> Outcome<T> {
+    Err(OperationError::Unavailable("this process has not the role `console`: ask one that has".to_owned()))
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::operations::Backstage;
 use crate::setting::SinkName;
-use crate::telemetry;
+use crate::telemetry::{self, Exporter};
 
 const GAUGES_EVERY: Duration = Duration::from_secs(5);
 const EXPIRE_EVERY: Duration = Duration::from_secs(600);
@@ -22,6 +22,13 @@ pub(super) async fn keep(backstage: Arc<Backstage>, stop: CancellationToken) {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(GAUGES_EVERY) => {}
         }
+    }
+}
+
+/// What the exporter needs where nobody keeps gauges.
+pub(super) async fn upkeep(exporter: Exporter, stop: CancellationToken) {
+    while tokio::time::timeout(GAUGES_EVERY, stop.cancelled()).await.is_err() {
+        exporter.run_upkeep();
     }
 }
 
@@ -56,13 +63,25 @@ async fn measure(backstage: &Backstage) {
     dead.iter().for_each(|(sink, count)| telemetry::dead_letters(sink.as_str(), *count));
 }
 
+/// Of several processes one does it.
 pub(super) async fn expire(backstage: Arc<Backstage>, stop: CancellationToken) {
+    let store = &backstage.explainer.store;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(EXPIRE_EVERY) => {}
         }
-        match backstage.explainer.store.expire(backstage.clock.now()).await {
+        let lead = match store.lead("expiry").await {
+            Ok(Some(lead)) => lead,
+            Ok(None) => continue,
+            Err(err) => {
+                tracing::warn!("who removes what is too old cannot be found out: {err}");
+                continue;
+            }
+        };
+        let expired = store.expire(backstage.clock.now()).await;
+        drop(lead);
+        match expired {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "{count} rows have outlived their retention and are gone"),
             Err(err) => tracing::warn!("what is too old cannot be removed now: {err}"),

@@ -3,8 +3,12 @@
 //! Started against the road (sinks first, door last), stopped along it (door first), within one deadline.
 
 mod gauges;
+mod instance;
 mod operations;
 mod prepare;
+mod road;
+mod roles;
+mod share;
 mod sinks;
 
 use std::net::{SocketAddr, TcpListener};
@@ -15,20 +19,19 @@ use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
 pub use prepare::{Prepared, prepare};
+pub use roles::Roles;
 
 use crate::api::{self, Access};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::deliver::{Delivery, Explainer, Jiras, Supervisor};
+use crate::deliver::{Delivery, Jiras, Supervisor};
 use crate::jira::Jira;
 use crate::queue::Queue;
-use crate::queue::embedded::Embedded;
 use crate::receive::{self, Door, Source, Verifier};
 use crate::render;
 use crate::shutdown::Tasks;
 use crate::store::Store;
 use crate::telemetry::Exporter;
-use operations::Backstage;
 
 /// The whole stop ends within this, so that an orchestrator need not kill.
 pub const STOP_DEADLINE: Duration = Duration::from_secs(13);
@@ -39,58 +42,78 @@ const DELIVERY_DEADLINE: Duration = Duration::from_secs(6);
 /// Each of queue, store and the rest.
 const CLOSE_DEADLINE: Duration = Duration::from_millis(1_300);
 
-/// The service at work.
+/// The service at work, or that part of it which its roles name.
 pub struct Running {
-    pub receiver: SocketAddr,
+    /// None: this process takes no webhooks.
+    pub receiver: Option<SocketAddr>,
     pub admin: SocketAddr,
-    store: Store,
     queue: Arc<dyn Queue>,
-    supervisor: Arc<Supervisor>,
+    inside: Option<Inside>,
     door: Tasks,
     delivery: Tasks,
     base: Tasks,
 }
 
+/// What lies behind the road. A process that only receives has none of it, and needs no store.
+struct Inside {
+    store: Store,
+    supervisor: Arc<Supervisor>,
+}
+
 /// Opens everything, takes every sink's place on the road, and opens the door last.
-pub async fn start(prepared: Prepared, exporter: Exporter, stdout: Box<dyn std::io::Write + Send>) -> anyhow::Result<Running> {
+pub async fn start(
+    prepared: Prepared,
+    roles: Roles,
+    exporter: Exporter,
+    stdout: Box<dyn std::io::Write + Send>,
+) -> anyhow::Result<Running> {
     let Prepared { mut config, rules, names } = prepared;
     config.receiver = within_open_files(config.receiver);
     let (door, delivery, base) = (Tasks::new(), Tasks::new(), Tasks::new());
     let clock = Clock::system();
     private_directory(&config.data_dir).with_context(|| format!("the data directory `{}` cannot be made", config.data_dir.display()))?;
-    let receiver = listen(config.receiver.listen, "receiver.listen")?;
+    let instance = instance::name(config.queue.instance(), &config.data_dir)
+        .context("the name of this process cannot be kept in the data directory")?;
+    let receiver = if roles.receiver { Some(listen(config.receiver.listen, "receiver.listen")?) } else { None };
     let admin = listen(config.admin.listen, "admin.listen")?;
     let access = access(&config)?;
-    let queue: Arc<dyn Queue> =
-        Arc::new(Embedded::open(&config.queue.embedded, &config.data_dir.join("queue")).context("the queue cannot be opened")?);
-    let store = Store::open(&config.store, &config.data_dir, &base).await.context("the store cannot be opened")?;
-    let jiras = Arc::new(jiras(&config)?);
-    let routes = sinks::routes(&config, &rules, &names, &store, &jiras, &clock, stdout)?;
-    let delivery_room = Delivery {
-        queue: queue.clone(),
-        store: store.clone(),
-        jiras: jiras.clone(),
-        settings: config.deliver.clone(),
-        clock: clock.clone(),
-        tasks: delivery.clone(),
+    let store = match roles.need_store() {
+        true => Some(Store::open(&config.store, &config.data_dir, &base).await.context("the store cannot be opened")?),
+        false => None,
     };
-    let supervisor = Arc::new(Supervisor::start(&delivery_room, routes).await.context("the sinks cannot be started")?);
-    let (receiver_address, admin_address) = (receiver.local_addr()?, admin.local_addr()?);
-    let sources = config.connections.iter().map(|connection| Source {
-        connection: connection.name.clone(),
-        base_url: connection.url.clone(),
-        verifier: Verifier::new(&connection.proof),
-    });
-    let opened = Door::new(sources.collect(), queue.clone(), clock.clone(), render::to_markdown, config.receiver.clone());
-    let explainer = Explainer { store: store.clone(), queue: queue.clone(), supervisor: supervisor.clone() };
-    let backstage = Arc::new(Backstage::new(config, rules, explainer, clock, exporter, jiras));
-    door.spawn("gauges", gauges::keep(backstage.clone(), door.token().clone()));
-    door.spawn("expiry", gauges::expire(backstage.clone(), door.token().clone()));
-    let router = api::router(backstage, Arc::new(access));
+    let jiras = Arc::new(jiras(&config)?);
+    let share = share::begin(&config, roles, &instance, store.as_ref(), &jiras, &clock, &delivery).await?;
+    let queue = road::open(&config, roles, share, &base).await.context("the queue cannot be opened")?;
+    let supervisor = match &store {
+        Some(store) => {
+            let room = Delivery {
+                queue: queue.clone(),
+                store: store.clone(),
+                jiras: jiras.clone(),
+                settings: config.deliver.clone(),
+                clock: clock.clone(),
+                tasks: delivery.clone(),
+                instance,
+            };
+            let routes = sinks::routes(&config, &rules, &names, store, &jiras, &clock, stdout)?;
+            let started = if roles.worker { Supervisor::start(&room, routes).await } else { Supervisor::watch(&room, routes).await };
+            Some(Arc::new(started.context("the sinks cannot be started")?))
+        }
+        None => None,
+    };
+    let inside = store.zip(supervisor).map(|(store, supervisor)| Inside { store, supervisor });
+    let opened = Door::new(sources(&config), queue.clone(), clock.clone(), render::to_markdown, config.receiver.clone());
+    let operations = operations::behind(config, roles, rules, &queue, inside.as_ref(), clock, exporter, jiras, &door);
+    let router = api::router(operations, Arc::new(access));
+    let receiver_address = receiver.as_ref().map(TcpListener::local_addr).transpose()?;
+    let admin_address = admin.local_addr()?;
     spawn_server(&door, "admin", |stop| api::serve(admin, router, stop, DOOR_DEADLINE));
-    spawn_server(&door, "receiver", |stop| receive::serve(receiver, opened, stop, DOOR_DEADLINE));
-    tracing::info!(receiver = %receiver_address, admin = %admin_address, "ready: webhooks on {receiver_address}, admin on {admin_address}");
-    Ok(Running { receiver: receiver_address, admin: admin_address, store, queue, supervisor, door, delivery, base })
+    if let Some(receiver) = receiver {
+        spawn_server(&door, "receiver", |stop| receive::serve(receiver, opened, stop, DOOR_DEADLINE));
+    }
+    let webhooks = receiver_address.map_or_else(|| "nowhere".to_owned(), |address| address.to_string());
+    tracing::info!(%roles, receiver = %webhooks, admin = %admin_address, "ready: webhooks on {webhooks}, admin on {admin_address}");
+    Ok(Running { receiver: receiver_address, admin: admin_address, queue, inside, door, delivery, base })
 }
 
 impl Running {
@@ -107,20 +130,23 @@ impl Running {
     pub async fn stop(self) -> bool {
         let door = self.door.stop(DOOR_DEADLINE + Duration::from_millis(500)).await;
         let delivery = self.delivery.stop(DELIVERY_DEADLINE).await;
-        if delivery {
-            self.supervisor.stopped().await;
+        if let Some(inside) = self.inside.as_ref().filter(|_| delivery) {
+            inside.supervisor.stopped().await;
         }
         let queue = self.queue.close(CLOSE_DEADLINE).await;
         if let Err(err) = &queue {
             tracing::warn!("the queue did not close in order: {err}");
         }
-        self.store.close(CLOSE_DEADLINE).await;
+        if let Some(inside) = &self.inside {
+            inside.store.close(CLOSE_DEADLINE).await;
+        }
         let base = self.base.stop(CLOSE_DEADLINE).await;
         door && delivery && base && queue.is_ok()
     }
 
-    pub fn store(&self) -> &Store {
-        &self.store
+    /// None: this process only receives.
+    pub fn store(&self) -> Option<&Store> {
+        self.inside.as_ref().map(|inside| &inside.store)
     }
 
     pub fn queue(&self) -> &Arc<dyn Queue> {
@@ -161,6 +187,15 @@ fn access(config: &Config) -> anyhow::Result<Access> {
         config.admin.tokens.clone()
     };
     Ok(Access::new(tokens, config.admin.listen, &config.admin.hosts))
+}
+
+fn sources(config: &Config) -> Vec<Source> {
+    let source = |connection: &crate::config::Connection| Source {
+        connection: connection.name.clone(),
+        base_url: connection.url.clone(),
+        verifier: Verifier::new(&connection.proof),
+    };
+    config.connections.iter().map(source).collect()
 }
 
 fn jiras(config: &Config) -> anyhow::Result<Jiras> {

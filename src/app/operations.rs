@@ -8,52 +8,122 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::roles::Roles;
+use super::{Inside, gauges};
 use crate::api::{ConnectionView, DeadLetterView, OperationError, Operations, Part, QueueRow, Readiness, RuleView, Selection, SinkView};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::deliver::{Explainer, Jiras, PauseState, Rules, paused_control};
-use crate::queue::QueueError;
+use crate::queue::{Queue, QueueError};
 use crate::setting::SinkName;
+use crate::shutdown::Tasks;
 use crate::store::{ParkedRow, StoreError};
 use crate::telemetry::Exporter;
 
 /// How long a look waits for the archive to keep up with what was accepted.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
+/// The API of this process, and the work on a timer that looks at what is behind it.
+#[expect(clippy::too_many_arguments, reason = "they are put together nowhere else")]
+pub(super) fn behind(
+    config: Config,
+    roles: Roles,
+    rules: Arc<Rules>,
+    queue: &Arc<dyn Queue>,
+    inside: Option<&Inside>,
+    clock: Clock,
+    exporter: Exporter,
+    jiras: Arc<Jiras>,
+    tasks: &Tasks,
+) -> Arc<dyn Operations> {
+    let (queue, parts) = (queue.clone(), Parts::default());
+    let Some(Inside { store, supervisor }) = inside else {
+        tasks.spawn("upkeep", gauges::upkeep(exporter.clone(), tasks.token().clone()));
+        return Arc::new(Doorkeeper { config, queue, clock, exporter, parts });
+    };
+    let explainer = Explainer { store: store.clone(), queue, supervisor: supervisor.clone() };
+    let backstage = Arc::new(Backstage { explainer, clock, exporter, config, roles, rules, jiras, parts });
+    tasks.spawn("gauges", gauges::keep(backstage.clone(), tasks.token().clone()));
+    if roles.scheduler {
+        tasks.spawn("expiry", gauges::expire(backstage.clone(), tasks.token().clone()));
+    }
+    if roles.console { backstage } else { Arc::new(Closed(backstage)) }
+}
+
+/// A process that only receives.
+struct Doorkeeper {
+    config: Config,
+    queue: Arc<dyn Queue>,
+    clock: Clock,
+    exporter: Exporter,
+    parts: Parts,
+}
+
+#[async_trait]
+impl Operations for Doorkeeper {
+    async fn metrics(&self) -> String {
+        self.exporter.render()
+    }
+
+    async fn readiness(&self) -> Readiness {
+        let queue = self.queue.check().await;
+        self.parts.readiness(&[("receiver", true), ("queue", is_open(&queue))], self.config.hash(), self.clock.now())
+    }
+}
+
+/// A process without a console answers only what every process does.
+struct Closed(Arc<Backstage>);
+
+#[async_trait]
+impl Operations for Closed {
+    async fn metrics(&self) -> String {
+        self.0.metrics().await
+    }
+
+    async fn readiness(&self) -> Readiness {
+        self.0.readiness().await
+    }
+}
+
+/// A full queue is at work: it says 503 to Jira by itself, and the next moment there may be room.
+fn is_open(checked: &Result<(), QueueError>) -> bool {
+    matches!(checked, Ok(()) | Err(QueueError::Full(_)))
+}
+
+/// Each part's last state, and since when.
+#[derive(Default)]
+struct Parts(Mutex<HashMap<&'static str, (bool, Timestamp)>>);
+
+impl Parts {
+    fn readiness(&self, states: &[(&'static str, bool)], config: &str, now: Timestamp) -> Readiness {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut part = |(name, ready): &(&'static str, bool)| {
+            let state = known.entry(name).or_insert((*ready, now));
+            if state.0 != *ready {
+                *state = (*ready, now);
+            }
+            Part { name: (*name).into(), ready: *ready, since: state.1 }
+        };
+        let parts: Vec<Part> = states.iter().map(&mut part).collect();
+        let status = if parts.iter().all(|part| part.ready) { "ready" } else { "not ready" };
+        Readiness { status: status.into(), config: config.to_owned(), parts }
+    }
+}
+
 pub(super) struct Backstage {
     pub(super) explainer: Explainer,
     pub(super) clock: Clock,
     pub(super) exporter: Exporter,
     config: Config,
+    roles: Roles,
     rules: Arc<Rules>,
     jiras: Arc<Jiras>,
-    /// Each part's last state, and since when.
-    parts: Mutex<HashMap<&'static str, (bool, Timestamp)>>,
+    parts: Parts,
 }
 
 type Outcome<T> = Result<T, OperationError>;
 
 impl Backstage {
-    pub(super) fn new(
-        config: Config,
-        rules: Arc<Rules>,
-        explainer: Explainer,
-        clock: Clock,
-        exporter: Exporter,
-        jiras: Arc<Jiras>,
-    ) -> Self {
-        Self { explainer, clock, exporter, config, rules, jiras, parts: Mutex::default() }
-    }
-
-    fn part(&self, name: &'static str, ready: bool) -> Part {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = parts.entry(name).or_insert((ready, self.clock.now()));
-        if state.0 != ready {
-            *state = (ready, self.clock.now());
-        }
-        Part { name: name.into(), ready, since: state.1 }
-    }
-
     /// What was accepted before somebody looks is seen, if the archive takes it within a moment.
     async fn catch_up(&self) {
         let until = Instant::now() + CATCH_UP;
@@ -98,11 +168,12 @@ impl Operations for Backstage {
     async fn readiness(&self) -> Readiness {
         let queue = self.explainer.queue.check().await;
         let store = self.explainer.store.check().await.is_ok();
-        // A full queue is at work: it says 503 to Jira by itself, and the next moment there may be room.
-        let is_open = !matches!(queue, Err(QueueError::Unusable(_) | QueueError::Lost));
-        let parts = vec![self.part("receiver", true), self.part("queue", is_open), self.part("archive", store), self.part("store", store)];
-        let status = if parts.iter().all(|part| part.ready) { "ready" } else { "not ready" };
-        Readiness { status: status.into(), config: self.config.hash().to_owned(), parts }
+        let is_open = is_open(&queue);
+        let mut states = vec![("queue", is_open), ("archive", store), ("store", store)];
+        if self.roles.receiver {
+            states.insert(0, ("receiver", true));
+        }
+        self.parts.readiness(&states, self.config.hash(), self.clock.now())
     }
 
     async fn trace(&self, key: &str) -> Outcome<Value> {

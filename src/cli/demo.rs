@@ -15,11 +15,12 @@ use tokio::time::Instant;
 use super::arguments::Options;
 use super::output::Output;
 use super::{Ended, Failure, serve};
-use crate::app;
+use crate::app::{self, Roles};
 use crate::config::{self, Config};
 use crate::setting::SinkName;
 use crate::shutdown::Tasks;
 use crate::simulate::{Settings, Simulation};
+use crate::store::Store;
 use crate::telemetry;
 use show::{EventLines, Show};
 
@@ -53,22 +54,23 @@ pub(crate) async fn run(length: Option<Duration>, options: &Options, mut output:
     let prepared = app::prepare(draft).map_err(|problems| Failure::Configuration(problems.to_string()))?;
     let (lines, events) = mpsc::channel(LINES);
     let exporter = telemetry::install().map_err(anyhow::Error::from)?;
-    let running = app::start(prepared, exporter, Box::new(EventLines::new(lines))).await?;
+    let running = app::start(prepared, Roles::ALL, exporter, Box::new(EventLines::new(lines))).await?;
 
     let mut show = Show::new(&simulation, events, output.is_json);
-    show.welcome(&running, &directory.path)?;
-    simulation.webhook_to(format!("http://{}/hooks/acme", running.receiver));
+    let receiver = running.receiver.context("the demo takes webhooks")?;
+    let store = running.store().context("the demo has a store")?;
+    show.welcome(receiver, running.admin, &directory.path)?;
+    simulation.webhook_to(format!("http://{receiver}/hooks/acme"));
     simulation.people_work(PACE);
     let until = Instant::now() + length.unwrap_or(Duration::from_secs(u64::from(u32::MAX)));
     tokio::select! {
-        shown = show.run(&running) => shown?,
+        shown = show.run(store) => shown?,
         () = tokio::time::sleep_until(until) => {}
         _ = ctrl_c() => {}
     }
     let sent = simulation.people_stop_and_drain(DRAIN).await;
-    settle(&running).await;
-    show.rest(&running).await?;
-    let store = running.store();
+    settle(&running, store).await;
+    show.rest(store).await?;
     let mut stored = 0;
     for id in &sent.event_ids {
         stored += u64::from(store.archived(&crate::event::EventId::known(id)).await.map_err(anyhow::Error::from)?.is_some());
@@ -95,11 +97,11 @@ fn conclude(counts: &Counts, output: &mut Output) -> Ended {
 }
 
 /// Waits until nothing waits.
-async fn settle(running: &app::Running) {
+async fn settle(running: &app::Running, store: &Store) {
     let until = Instant::now() + DRAIN;
     while Instant::now() < until {
         let waiting: u64 = running.queue().backlog().await.unwrap_or_default().iter().map(|row| row.waiting).sum();
-        let parked = running.store().waiting_counts().await.unwrap_or_default();
+        let parked = store.waiting_counts().await.unwrap_or_default();
         if waiting == 0 && parked.is_empty() {
             return;
         }

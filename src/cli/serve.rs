@@ -4,23 +4,24 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::arguments::Options;
 use super::{Ended, Failure};
-use crate::app;
+use crate::app::{self, Roles};
 use crate::config::{self, Config};
 use crate::telemetry;
 
 pub(crate) async fn run(options: &Options, roles: &[String]) -> Ended {
-    if !roles.is_empty() && !["receiver", "worker"].iter().all(|role| roles.iter().any(|given| given == role)) {
-        let hint = "the embedded queue serves one process: leave `--role` out, or name `receiver,worker`";
+    let prepared = load(options)?;
+    let roles = Roles::named(roles);
+    if !roles.are_whole() && !prepared.config.queue.is_broker() {
+        let hint = "leave `--role` out, name `receiver,worker`, or set `queue.url` to a broker";
         return Err(Failure::Configuration(format!("with `queue.url = \"embedded:\"` one process does everything\n  hint: {hint}")));
     }
-    let prepared = load(options)?;
     install_logs(options)?;
     for warning in &prepared.config.warnings {
         tracing::warn!("{}: {}", warning.place, warning.message);
     }
     let exporter = telemetry::install().map_err(anyhow::Error::from)?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let running = app::start(prepared, exporter, Box::new(std::io::stdout())).await?;
+    let running = app::start(prepared, roles, exporter, Box::new(std::io::stdout())).await?;
     let failed = tokio::select! {
         _ = terminate.recv() => false,
         _ = interrupt.recv() => false,

@@ -17,6 +17,7 @@ mod schema;
 mod secrets;
 mod sinks;
 mod sources;
+mod store;
 mod tree;
 mod variables;
 mod wording;
@@ -40,7 +41,7 @@ pub use secrets::resolved;
 pub use sinks::{Sink, SinkSettings};
 
 use crate::setting::{ConnectionName, Secret, SinkName};
-use crate::{api, deliver, receive, store};
+use crate::{api, deliver, receive};
 use assemble::Assembled;
 use fingerprint::Fingerprint;
 use fit::{Section, fit};
@@ -60,7 +61,7 @@ pub struct Config {
     pub receiver: receive::Settings,
     pub admin: Admin,
     pub queue: Queue,
-    pub store: store::Settings,
+    pub store: crate::store::Settings,
     pub deliver: deliver::Settings,
     /// In the order of the files, as are sinks and rules.
     pub connections: Vec<Connection>,
@@ -146,8 +147,8 @@ fn read<'a>(assembled: &Assembled<'a>, reading: &mut Reading<'a>) -> Config {
     let data_dir = data_dir(assembled, &mut fingerprint, reading);
     let (receiver, _) = single::<receive::Settings>("receiver", assembled, &mut fingerprint, reading);
     let admin = admin(assembled, &data_dir, &mut fingerprint, reading);
-    let queue = queue::read(&section_of("queue", assembled), &mut fingerprint, reading);
-    let store = store(assembled, &data_dir, &mut fingerprint, reading);
+    let queue = queue::read(&section_of("queue", assembled), &data_dir, &mut fingerprint, reading);
+    let store = store::read(section_of("store", assembled), &data_dir, &mut fingerprint, reading);
     let deliver = deliver(assembled, &mut fingerprint, reading);
     let connections: Vec<_> =
         assembled.of("connection").filter_map(|section| connections::read(section, &data_dir, &mut fingerprint, reading)).collect();
@@ -226,20 +227,6 @@ fn admin<'a>(assembled: &Assembled<'a>, data_dir: &Path, fingerprint: &mut Finge
         );
     }
     Admin { listen: settings.listen, tokens: settings.tokens.iter().map(resolved).collect(), hosts: settings.hosts }
-}
-
-fn store<'a>(assembled: &Assembled<'a>, data_dir: &Path, fingerprint: &mut Fingerprint, reading: &mut Reading<'a>) -> store::Settings {
-    let (mut store, section) = single::<store::Settings>("store", assembled, fingerprint, reading);
-    let place = || section.place(&members(&["url"]), reading.sources);
-    match store.url.split_once(':') {
-        Some(("sqlite", "")) => {}
-        Some(("sqlite", path)) => store.url = format!("sqlite:{}", data_dir.join(path).display()),
-        Some(("postgres" | "postgresql", _)) => {
-            reading.problems.add(place(), "`url` of `[store]`: this build has no Postgres yet", "write `sqlite:`");
-        }
-        _ => reading.problems.add(place(), "`url` of `[store]` is no store that is known", "write `sqlite:`, or `sqlite:PATH`"),
-    }
-    store
 }
 
 fn deliver<'a>(assembled: &Assembled<'a>, fingerprint: &mut Fingerprint, reading: &mut Reading<'a>) -> deliver::Settings {

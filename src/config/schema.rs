@@ -9,7 +9,7 @@ use super::connections::ConnectionSettings;
 use super::queue::Road;
 use super::sinks::KINDS;
 use crate::deliver::RuleSettings;
-use crate::queue::embedded;
+use crate::queue::{amqp, embedded, kafka};
 use crate::sink::{file, http, slack, stdout, tickets};
 use crate::{api, deliver, receive, store};
 
@@ -75,7 +75,7 @@ fn sink(kind: &str, generator: &mut SchemaGenerator) -> Schema {
     schema
 }
 
-/// What every queue has, and what its engine has.
+/// What every queue has, and what its engine has: `url` chooses which of those are taken.
 struct AnyQueue;
 
 impl JsonSchema for AnyQueue {
@@ -86,9 +86,11 @@ impl JsonSchema for AnyQueue {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let road = Road::json_schema(generator);
         let mut schema = embedded::Settings::json_schema(generator);
-        let road = road.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+        let (amqp, kafka) = (amqp::Settings::json_schema(generator), kafka::Settings::json_schema(generator));
         if let Some(members) = schema.ensure_object().get_mut("properties").and_then(Value::as_object_mut) {
-            members.extend(road);
+            for more in [amqp, kafka, road] {
+                members.extend(more.get("properties").and_then(Value::as_object).cloned().unwrap_or_default());
+            }
         }
         schema
     }

@@ -18,6 +18,8 @@ use crate::setting::{Secret, SecretSource};
 /// Members that hold a secret: `*` stands for every entry of a list. A test holds this against the settings' schemas.
 pub(crate) const CONNECTION: &[&[&str]] = &[&["auth", "token"], &["auth", "password"], &["webhook", "secrets", "*"], &["webhook", "token"]];
 pub(crate) const ADMIN: &[&[&str]] = &[&["tokens", "*"]];
+pub(crate) const QUEUE: &[&[&str]] = &[&["password"]];
+pub(crate) const STORE: &[&[&str]] = &[&["password"]];
 
 /// What a load has at hand, and what it finds.
 pub(crate) struct Reading<'a> {

@@ -2,6 +2,7 @@
 
 mod reports;
 mod schema;
+mod store;
 
 use std::path::Path;
 
@@ -184,4 +185,40 @@ fn the_hash_follows_what_is_configured() {
     check(text, &overridden, false);
     assert_ne!(config.hash(), first.hash());
     assert!(first.hash().len() == 12 && first.hash().bytes().all(|byte| byte.is_ascii_hexdigit()), "{}", first.hash());
+}
+
+#[cfg(feature = "amqp")]
+#[test]
+fn the_url_alone_chooses_the_queue_and_shows_no_password() {
+    let text = "[queue]\nurl = \"amqps://wire:hunter2@rabbit.example/jira\"\nlanes = 4\nca_file = \"ca.pem\"";
+    let config = Files::new(text).load(&[]);
+    let broker = config.queue.amqp.as_ref().expect("a RabbitMQ");
+    assert_eq!(broker.password.as_ref().map(Secret::expose), Some("hunter2"));
+    assert_eq!((config.queue.url.as_str(), config.queue.lanes.get()), ("amqps://wire@rabbit.example/jira", 4));
+    assert!(broker.ca_file.as_ref().is_some_and(|path| path.is_absolute()));
+    assert!(!format!("{config:?}").contains("hunter2"));
+    assert!(config.warnings.iter().any(|warning| warning.message.contains("holds a password")), "{:?}", config.warnings);
+
+    // The password is no part of the hash, and from a variable it stands in no file.
+    let other = Files::new(&text.replace("hunter2", "hunter3")).load(&[]);
+    assert_eq!(other.hash(), config.hash());
+    let given = Files::new("[queue]\nusername = \"wire\"\npassword = { env = \"PASSWORD\" }")
+        .load(&[("TICKETWIRE__QUEUE__URL", "amqp://rabbit.example"), ("PASSWORD", "hunter2")]);
+    assert_eq!(given.queue.amqp.as_ref().and_then(|broker| broker.password.as_ref()).map(Secret::expose), Some("hunter2"));
+    assert_eq!(given.warnings, []);
+}
+
+#[cfg(feature = "kafka")]
+#[test]
+fn a_list_of_hosts_is_a_kafka() {
+    let text =
+        "[queue]\nurl = \"kafka://a.example:1,b.example\"\nusername = \"wire\"\npassword = { env = \"PASSWORD\" }\ninstance = \"one\"";
+    let config = Files::new(text).load(&[("PASSWORD", "hunter2")]);
+    let broker = config.queue.kafka.as_ref().expect("a Kafka");
+    assert_eq!(broker.servers, ["a.example:1", "b.example:9092"]);
+    assert_eq!((config.queue.url.as_str(), broker.instance.as_deref()), ("kafka://a.example:1,b.example", Some("one")));
+    assert_eq!(broker.login.as_ref().map(|login| login.password.expose()), Some("hunter2"));
+    assert!(config.queue.amqp.is_none() && !format!("{config:?}").contains("hunter2"));
+    assert!(config.warnings.iter().any(|warning| warning.message.contains("goes over the network as it is")), "{:?}", config.warnings);
+    assert!(Files::new("[queue]\nurl = \"kafka://a.example\"").load(&[]).queue.kafka.is_some_and(|broker| broker.login.is_none()));
 }

@@ -22,6 +22,8 @@ use crate::store::{Store, StoreError};
 
 /// After a queue that gave no lane.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a start waits for a queue that gives no places yet.
+const START_PATIENCE: Duration = Duration::from_secs(20);
 /// How often a process looks for orders that another gave.
 const ORDERS_EVERY: Duration = Duration::from_secs(5);
 
@@ -36,7 +38,7 @@ pub(crate) struct Shared {
     pub(crate) claims: Arc<Claims>,
     pub(crate) pause: Pause,
     pub(crate) careful: bool,
-    crash_loop: Arc<CrashLoop>,
+    crash_loop: Option<Arc<CrashLoop>>,
     tasks: Tasks,
     blocked: Mutex<HashMap<Arc<str>, Instant>>,
 }
@@ -66,12 +68,14 @@ impl Shared {
 
     /// After unclean starts one delivery of the whole process at a time: what then dies with it is the one.
     pub(crate) async fn alone(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
-        if self.careful { Some(self.crash_loop.alone.lock().await) } else { None }
+        match &self.crash_loop {
+            Some(crash_loop) if self.careful => Some(crash_loop.alone.lock().await),
+            _ => None,
+        }
     }
 
     pub(crate) fn progressed(&self) {
-        if self.crash_loop.progressed() {
-            let crash_loop = self.crash_loop.clone();
+        if let Some(crash_loop) = self.crash_loop.clone().filter(|crash_loop| crash_loop.progressed()) {
             self.tasks.spawn("progress", async move { crash_loop.clear().await });
         }
     }
@@ -85,6 +89,8 @@ pub struct Delivery {
     pub settings: Settings,
     pub clock: Clock,
     pub tasks: Tasks,
+    /// The name of this process: its starts and crashes are counted apart from those of others.
+    pub instance: String,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -99,19 +105,21 @@ pub enum StartError {
 pub struct Supervisor {
     sinks: Vec<Arc<Shared>>,
     started_at: Timestamp,
-    crash_loop: Arc<CrashLoop>,
+    /// None: this process delivers nothing, so it cannot die of it.
+    crash_loop: Option<Arc<CrashLoop>>,
 }
 
 impl Supervisor {
     /// Takes each sink's place on the road, the archive's first, then lets them work.
     pub async fn start(delivery: &Delivery, routes: Vec<Route>) -> Result<Self, StartError> {
-        let crash_loop = Arc::new(CrashLoop::begin(delivery.store.clone(), delivery.clock.clone()).await?);
-        let archive = delivery.queue.subscribe(&SinkName::archive()).await?;
+        let begun = CrashLoop::begin(&delivery.instance, delivery.store.clone(), delivery.clock.clone()).await?;
+        let crash_loop = Arc::new(begun);
+        let archive = subscribe(delivery, &SinkName::archive()).await?;
         let mut sinks = Vec::new();
         for route in routes {
-            let shared = Arc::new(shared(delivery, route, &crash_loop));
+            let shared = Arc::new(shared(delivery, route, Some(crash_loop.clone())));
             shared.pause.obey(&delivery.store).await?;
-            let subscription = delivery.queue.subscribe(shared.route.name()).await?;
+            let subscription = subscribe(delivery, shared.route.name()).await?;
             sinks.push((shared, subscription));
         }
         let (store, tasks) = (delivery.store.clone(), delivery.tasks.clone());
@@ -124,7 +132,19 @@ impl Supervisor {
             tasks.spawn("orders", async move { obey_orders(orders).await });
             tasks.spawn("sink", async move { work_all(subscription, shared, lanes).await });
         }
-        Ok(Self { sinks: working, started_at: delivery.clock.now(), crash_loop })
+        Ok(Self { sinks: working, started_at: delivery.clock.now(), crash_loop: Some(crash_loop) })
+    }
+
+    /// Knows the sinks and their orders, and leaves the work to other processes.
+    pub async fn watch(delivery: &Delivery, routes: Vec<Route>) -> Result<Self, StartError> {
+        let mut sinks = Vec::new();
+        for route in routes {
+            let shared = Arc::new(shared(delivery, route, None));
+            shared.pause.obey(&delivery.store).await?;
+            delivery.tasks.spawn("orders", obey_orders(shared.clone()));
+            sinks.push(shared);
+        }
+        Ok(Self { sinks, started_at: delivery.clock.now(), crash_loop: None })
     }
 
     /// What began before this moment and did not end was under way in an earlier process.
@@ -143,11 +163,13 @@ impl Supervisor {
 
     /// Called after all tasks have ended: this was no crash.
     pub async fn stopped(&self) {
-        self.crash_loop.clear().await;
+        if let Some(crash_loop) = &self.crash_loop {
+            crash_loop.clear().await;
+        }
     }
 }
 
-fn shared(delivery: &Delivery, route: Route, crash_loop: &Arc<CrashLoop>) -> Shared {
+fn shared(delivery: &Delivery, route: Route, crash_loop: Option<Arc<CrashLoop>>) -> Shared {
     Shared {
         pause: Pause::new(route.name().clone()),
         route,
@@ -157,10 +179,24 @@ fn shared(delivery: &Delivery, route: Route, crash_loop: &Arc<CrashLoop>) -> Sha
         clock: delivery.clock.clone(),
         breaker: Breaker::default(),
         claims: Arc::default(),
-        careful: crash_loop.is_careful,
-        crash_loop: crash_loop.clone(),
+        careful: crash_loop.as_ref().is_some_and(|crash_loop| crash_loop.is_careful),
+        crash_loop,
         tasks: delivery.tasks.clone(),
         blocked: Mutex::default(),
+    }
+}
+
+/// A sink's place. A broker that is just coming up gets a moment.
+async fn subscribe(delivery: &Delivery, sink: &SinkName) -> Result<Box<dyn Subscription>, QueueError> {
+    let until = Instant::now() + START_PATIENCE;
+    loop {
+        match delivery.queue.subscribe(sink).await {
+            Err(QueueError::Unavailable(why)) if Instant::now() < until => {
+                tracing::warn!(%sink, "`{sink}` has no place on the queue yet: {why}");
+                tokio::time::sleep(PATIENCE).await;
+            }
+            subscribed => return subscribed,
+        }
     }
 }
 

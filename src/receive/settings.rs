@@ -24,6 +24,8 @@ pub struct Settings {
     pub body_timeout: Span,
     /// One more connection is closed at once.
     pub connections_max: usize,
+    /// What the broker does not take waits on the local disk and follows in order, instead of a 503.
+    pub spool: bool,
 }
 
 impl Default for Settings {
@@ -35,6 +37,7 @@ impl Default for Settings {
             header_timeout: Span::seconds(10),
             body_timeout: Span::seconds(30),
             connections_max: 4096,
+            spool: false,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Logs on stderr: text for people at a terminal, one JSON object per line elsewhere.
 //!
 //! Crates of others are held at `warn` whatever the level: at `debug` they print URLs, headers and SQL, which hold secrets and
-//! personal data. The `log` crate is not listened to at all, for the same reason.
+//! personal data. The `log` crate is not listened to at all, for the same reason, nor is lapin, which prints whole messages as warnings;
+//! what it warns of comes back to us as errors.
 
 use std::io::IsTerminal;
 
@@ -16,6 +17,7 @@ use tracing_subscriber::{Layer, fmt};
 
 /// Our own targets: the library and the binary are both `ticketwire`.
 const OURS: &str = env!("CARGO_PKG_NAME");
+const SILENT: &str = "lapin";
 
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -67,9 +69,8 @@ struct Capped {
 
 impl Capped {
     fn is_allowed(metadata: &Metadata<'_>) -> bool {
-        let target = metadata.target();
-        let is_ours = target.strip_prefix(OURS).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
-        is_ours || *metadata.level() <= Level::WARN
+        let is_of = |krate| metadata.target().strip_prefix(krate).is_some_and(|rest: &str| rest.is_empty() || rest.starts_with("::"));
+        is_of(OURS) || (*metadata.level() <= Level::WARN && !is_of(SILENT))
     }
 }
 
@@ -145,6 +146,7 @@ mod tests {
                 tracing::info!(target: "sqlx::query", "select");
                 tracing::debug!(target: "ticketwired", "another crate");
                 tracing::warn!(target: "h2::codec", "odd frame");
+                tracing::warn!(target: "lapin::returned_messages", "a whole message");
             });
             let others: Vec<&str> = text.lines().filter(|line| !line.contains("odd frame")).collect();
             assert_eq!(others, [""; 0], "{level}");

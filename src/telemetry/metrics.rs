@@ -82,6 +82,8 @@ pub(super) const METRICS: &[Metric] = &[
     metric("ticketwire_event_delivery_delay_seconds", Type::Histogram(DELAY_SECONDS), Unit::Seconds, &["sink"], "From when it happened by Jira's clock to its delivery."),
     metric("ticketwire_queue_events", Type::Gauge, Unit::Count, &["sink"], "Events that a sink has not passed yet."),
     metric("ticketwire_queue_oldest_timestamp_seconds", Type::Gauge, Unit::Seconds, &["sink"], "When the oldest event that a sink has not passed was received, in seconds since 1970; 0 where none waits."),
+    metric("ticketwire_queue_unreadable_total", Type::Counter, Unit::Count, &["sink"], "Messages on a broker that could not be read: kept as `event.unrecognized`, or dropped where they were no events of ours."),
+    metric("ticketwire_queue_lost_total", Type::Counter, Unit::Count, &["sink"], "Events that a broker had removed before a sink had passed them."),
     metric("ticketwire_parked_deliveries", Type::Gauge, Unit::Count, &["sink"], "Deliveries that wait because their target or their issue cannot go on."),
     metric("ticketwire_dead_letters", Type::Gauge, Unit::Count, &["sink"], "Deliveries that will not succeed by waiting."),
     metric("ticketwire_deliveries_total", Type::Counter, Unit::Count, &["sink", "outcome"], "Deliveries by how they ended, in the words of `trace`."),

@@ -13,5 +13,5 @@ pub use logs::{LogError, install as install_logs, level};
 pub use metrics::{Exporter, InstallError, install};
 pub use record::{
     Entrance, dead_letters, delivery, delivery_attempts, delivery_delay, delivery_duration, duplicate, parked_deliveries, queue_events,
-    queue_oldest, withheld,
+    queue_lost, queue_oldest, queue_unreadable, withheld,
 };

@@ -105,6 +105,14 @@ pub fn queue_oldest(sink: &str, received_ms: Option<i64>) {
     gauge!("ticketwire_queue_oldest_timestamp_seconds", "sink" => sink.to_owned()).set(received_ms.map_or(0.0, seconds));
 }
 
+pub fn queue_unreadable(sink: &str) {
+    counter!("ticketwire_queue_unreadable_total", "sink" => sink.to_owned()).increment(1);
+}
+
+pub fn queue_lost(sink: &str, events: u64) {
+    counter!("ticketwire_queue_lost_total", "sink" => sink.to_owned()).increment(events);
+}
+
 pub fn parked_deliveries(sink: &str, waiting: u64) {
     gauge!("ticketwire_parked_deliveries", "sink" => sink.to_owned()).set(waiting as f64);
 }
@@ -160,6 +168,8 @@ mod tests {
             delivery_delay("team", Duration::from_secs(2));
             queue_events("team", 3);
             queue_oldest("team", Some(2_500));
+            queue_unreadable("team");
+            queue_lost("team", 7);
             parked_deliveries("team", 4);
             dead_letters("team", 5);
             delivery("team", "delivered");

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::{broadcast, mpsc};
 
-use crate::app::Running;
 use crate::cli::Failure;
 use crate::cli::output::Output;
 use crate::setting::ConnectionName;
 use crate::simulate::{Simulation, SlackMessage};
+use crate::store::Store;
 
 /// Ticket rows are shown this often, each once.
 const TICKETS_EVERY: Duration = Duration::from_millis(700);
@@ -69,24 +70,19 @@ impl Show {
         }
     }
 
-    pub(super) fn welcome(&mut self, running: &Running, directory: &Path) -> Result<(), Failure> {
+    pub(super) fn welcome(&mut self, receiver: SocketAddr, admin: SocketAddr, directory: &Path) -> Result<(), Failure> {
         if self.output.is_json {
             return Ok(());
         }
         self.output.line(
             "Ticketwire demo: invented people work in a simulated Jira; its webhooks become events, Slack messages and ticket rows",
         )?;
-        self.output.line(&format!(
-            "receiver http://{}   metrics http://{}/metrics   data {}",
-            running.receiver,
-            running.admin,
-            directory.display()
-        ))?;
+        self.output.line(&format!("receiver http://{receiver}   metrics http://{admin}/metrics   data {}", directory.display()))?;
         Ok(self.output.line("")?)
     }
 
     /// Prints until it is dropped.
-    pub(super) async fn run(&mut self, running: &Running) -> Result<(), Failure> {
+    pub(super) async fn run(&mut self, store: &Store) -> Result<(), Failure> {
         let mut tickets = tokio::time::interval(TICKETS_EVERY);
         loop {
             tokio::select! {
@@ -94,13 +90,13 @@ impl Show {
                 Ok(action) = self.actions.recv() => self.line("jira", 36, &action)?,
                 Some(line) = self.events.recv() => self.event(&line)?,
                 Ok(message) = self.messages.recv() => self.message(&message)?,
-                _ = tickets.tick() => self.tickets(running).await?,
+                _ = tickets.tick() => self.tickets(store).await?,
             }
         }
     }
 
     /// What has come until now.
-    pub(super) async fn rest(&mut self, running: &Running) -> Result<(), Failure> {
+    pub(super) async fn rest(&mut self, store: &Store) -> Result<(), Failure> {
         while let Ok(action) = self.actions.try_recv() {
             self.line("jira", 36, &action)?;
         }
@@ -110,7 +106,7 @@ impl Show {
         while let Ok(message) = self.messages.try_recv() {
             self.message(&message)?;
         }
-        self.tickets(running).await
+        self.tickets(store).await
     }
 
     fn event(&mut self, line: &str) -> Result<(), Failure> {
@@ -135,10 +131,10 @@ impl Show {
         self.line("slack", 35, &format!("{:<16} {who}: {}", message.channel, message.text))
     }
 
-    async fn tickets(&mut self, running: &Running) -> Result<(), Failure> {
+    async fn tickets(&mut self, store: &Store) -> Result<(), Failure> {
         let Ok(acme) = "acme".parse::<ConnectionName>() else { return Ok(()) };
         for id in std::mem::take(&mut self.touched) {
-            let row = running.store().ticket(&acme, &id).await.map_err(anyhow::Error::from)?;
+            let row = store.ticket(&acme, &id).await.map_err(anyhow::Error::from)?;
             let Some(row) = row else { continue };
             let state = if row.is_deleted { "deleted" } else { row.status.as_deref().unwrap_or_default() };
             let text = format!("{:<9} {:<12} {}", row.key.unwrap_or_default(), state, row.summary.unwrap_or_default());

@@ -176,24 +176,24 @@ fn variables_that_fit_nothing_are_told_by_name() {
 fn what_this_build_cannot_do_is_refused() {
     let text = r#"
 [queue]
-url = "amqp://localhost"
+url = "nats://localhost"
 name = "no spaces"
 lanes = 0
 [store]
-url = "postgres://localhost/x"
+url = "mysql://root:hunter2@localhost/x"
 [deliver]
 window = 17
 max_tries = 0
 "#;
     insta::assert_snapshot!(report(text), @r#"
-    ticketwire.toml:3: `url` of `[queue]`: this build has no RabbitMQ yet
-      hint: write `embedded:`
+    ticketwire.toml:3: `url` of `[queue]`: there is no such queue
+      hint: write `embedded:`, or `amqp://HOST` for RabbitMQ, or `kafka://HOST:PORT,HOST:PORT` for Kafka
     ticketwire.toml:4: `name` of `[queue]` is not a name
-      hint: use letters, digits, `.`, `-` and `_`
+      hint: use letters, digits, `.`, `-` and `_`, at most 128 of them
     ticketwire.toml:5: `lanes` of `[queue]`: 0 lanes: the number must be between 1 and 256
       hint: `ticketwire config example` shows every member
-    ticketwire.toml:7: `url` of `[store]`: this build has no Postgres yet
-      hint: write `sqlite:`
+    ticketwire.toml:7: `url` of `[store]`: it is no store that is known
+      hint: write `sqlite:`, `sqlite:PATH` or `postgres://USER@HOST/DATABASE`
     ticketwire.toml:9: `window` of `[deliver]` is 17
       hint: write 1 to 16: 16 lanes of 16 are all the repeats that a crash may cause
     ticketwire.toml:10: `max_tries` of `[deliver]` is 0
@@ -306,4 +306,87 @@ token = { env = "TOKEN" }
     7 `[connection.open]` takes what comes, from anybody who can reach the receiver
     8 `[sink.team]` gets nothing: no rule sends to it
     "#);
+}
+
+#[cfg(feature = "amqp")]
+#[test]
+fn a_broker_that_cannot_be_used_is_told_member_by_member() {
+    let text = r#"
+[queue]
+url = "amqp://wire:hunter2@rabbit.example?heartbeat=5"
+username = "wire"
+password = { env = "NOT_SET" }
+client_key = "key.pem"
+min_free = "1GiB"
+prefetch = 0
+"#;
+    let told = report(text);
+    assert!(!told.contains("hunter2"), "{told}");
+    insta::assert_snapshot!(told, @r#"
+    ticketwire.toml:2: `client_certificate` of `[queue]`: certificate and key go together
+      hint: give both `client_certificate` and `client_key`
+    ticketwire.toml:3: `url` of `[queue]`: it must end with the virtual host; what else can be set are members of `[queue]`
+      hint: write it as in `amqp://rabbit.example:5672/vhost`
+    ticketwire.toml:5: `password` of `[queue]`: the environment variable `NOT_SET` is not set
+      hint: set it where the service is started
+    ticketwire.toml:7: `min_free` is no member of `[queue]`
+      hint: its members are `username`, `password`, `ca_file`, `client_certificate`, `client_key`, `connect_timeout`, `heartbeat`, `prefetch`, `max_backlog`, `max_message`, `url`, `name`, `lanes`
+    ticketwire.toml:8: `prefetch` of `[queue]`: it is not between 1 and 1024
+      hint: write 16
+    the configuration has 5 problems
+    "#);
+}
+
+#[cfg(not(feature = "amqp"))]
+#[test]
+fn a_broker_that_is_not_built_in_is_refused() {
+    assert!(report("[queue]\nurl = \"amqp://rabbit.example\"").contains("this build has no RabbitMQ"));
+}
+
+#[cfg(feature = "kafka")]
+#[test]
+fn a_cluster_that_cannot_be_used_is_told_member_by_member() {
+    let text = r#"
+[queue]
+url = "kafka://wire:hunter2@kafka.example:9092,other.example"
+username = "wire"
+ca_file = "ca.pem"
+prefetch = 16
+compression = "gzip"
+retention = "5m"
+replication = 0
+"#;
+    let told = report(text);
+    assert!(!told.contains("hunter2"), "{told}");
+    insta::assert_snapshot!(told, @r#"
+    ticketwire.toml:3: `url` of `[queue]`: a user does not belong there
+      hint: use `username`, and `password = { env = "NAME" }`
+    ticketwire.toml:4: `username` of `[queue]`: user and password go together
+      hint: give both, or neither
+    ticketwire.toml:5: `ca_file` of `[queue]`: it is of no use without TLS
+      hint: write `tls = true`
+    ticketwire.toml:6: `prefetch` is no member of `[queue]`
+      hint: its members are `username`, `password`, `mechanism`, `tls`, `ca_file`, `client_certificate`, `client_key`, `instance`, `replication`, `retention`, `compression`, `max_message`, `request_timeout`, `session_timeout`, `url`, `name`, `lanes`
+    ticketwire.toml:7: `compression` of `[queue]`: `gzip` is not known
+      hint: write one of `none`, `zstd`
+    ticketwire.toml:8: `retention` of `[queue]`: it is below 1 h: a sink that is away for longer would lose events
+      hint: write `7d`
+    ticketwire.toml:9: `replication` of `[queue]`: it is not between 1 and 15
+      hint: write 3, or leave it out
+    the configuration has 7 problems
+    "#);
+}
+
+#[cfg(all(feature = "kafka", not(feature = "kafka-tls")))]
+#[test]
+fn tls_that_is_not_built_in_names_its_feature() {
+    let told = report("[queue]\nurl = \"kafka://kafka.example\"\ntls = true");
+    assert!(told.contains("`tls` of `[queue]`: this build has no TLS for Kafka") && told.contains("--features kafka-tls"), "{told}");
+}
+
+#[cfg(not(feature = "kafka"))]
+#[test]
+fn a_cluster_that_is_not_built_in_is_refused() {
+    let told = report("[queue]\nurl = \"kafka://kafka.example\"");
+    assert!(told.contains("this build has no Kafka") && told.contains("--features kafka"), "{told}");
 }

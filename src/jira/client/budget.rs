@@ -34,6 +34,8 @@ struct State {
     /// Below nothing: so much is owed to those who already wait.
     tokens: f64,
     filled: Instant,
+    /// Among how many processes the budget is divided.
+    shared_by: f64,
     failures: u32,
     /// When the last failure was counted: requests that were already under way then are the same failure.
     counted: Option<Instant>,
@@ -48,7 +50,8 @@ struct Pause {
 
 impl Budget {
     pub(super) fn new(limits: &Limits) -> Self {
-        let state = State { tokens: limits.requests_at_once, filled: Instant::now(), failures: 0, counted: None, pause: None };
+        let state =
+            State { tokens: limits.requests_at_once, filled: Instant::now(), shared_by: 1.0, failures: 0, counted: None, pause: None };
         Self {
             state: Mutex::new(state),
             backoff: Backoff::new(limits.backoff_first, limits.backoff_most),
@@ -57,6 +60,14 @@ impl Budget {
             login_pause: limits.login_pause,
             retry_after_more: limits.retry_after_more,
         }
+    }
+
+    /// So many processes ask the same site: each takes its part of what the site allows.
+    pub(super) fn share_by(&self, processes: u32) {
+        let mut state = self.state();
+        self.fill(&mut state);
+        state.shared_by = f64::from(processes.max(1));
+        self.fill(&mut state);
     }
 
     /// Err: nothing may be sent now, and why.
@@ -127,14 +138,14 @@ impl Budget {
             return 0.0;
         }
         self.fill(&mut state);
-        (state.tokens / self.at_once).clamp(0.0, 1.0)
+        (state.tokens / self.at_once(&state)).clamp(0.0, 1.0)
     }
 
     fn reserve(&self, deadline: Instant) -> Asked<Duration> {
         let mut state = self.state();
         self.fill(&mut state);
         let owed = (1.0 - state.tokens).max(0.0);
-        let wait = Duration::from_secs_f64(owed / self.per_second);
+        let wait = Duration::from_secs_f64(owed * state.shared_by / self.per_second);
         if Instant::now() + wait > deadline {
             return Err(JiraError::Unavailable { retry_after: Some(wait), reason: "the rate budget of the site is used up".into() });
         }
@@ -144,9 +155,13 @@ impl Budget {
 
     fn fill(&self, state: &mut State) {
         let now = Instant::now();
-        let gained = now.saturating_duration_since(state.filled).as_secs_f64() * self.per_second;
-        state.tokens = (state.tokens + gained).min(self.at_once);
+        let gained = now.saturating_duration_since(state.filled).as_secs_f64() * self.per_second / state.shared_by;
+        state.tokens = (state.tokens + gained).min(self.at_once(state));
         state.filled = now;
+    }
+
+    fn at_once(&self, state: &State) -> f64 {
+        (self.at_once / state.shared_by).max(1.0)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -201,6 +216,27 @@ mod tests {
         assert!(matches!(budget.take(Instant::now()).await, Err(JiraError::Unavailable { retry_after: Some(_), .. })));
         tokio::time::sleep(Duration::from_secs(10)).await;
         assert_eq!(budget.remaining(), 1.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn several_processes_together_take_no_more_than_one() {
+        let parts: Vec<Budget> = (0..4).map(|_| budget()).collect();
+        parts.iter().for_each(|part| part.share_by(4));
+        let (start, mut taken) = (Instant::now(), 0);
+        while start.elapsed() < Duration::from_secs(10) {
+            for part in &parts {
+                while part.take(Instant::now()).await.is_ok() {
+                    taken += 1;
+                }
+            }
+            tokio::time::advance(Duration::from_millis(50)).await;
+        }
+        let limits = Limits::default();
+        let allowed = limits.requests_at_once + 10.0 * limits.requests_per_second;
+        assert!((allowed * 0.9..allowed + 4.0).contains(&f64::from(taken)), "{taken} of {allowed}");
+        let alone = budget();
+        alone.share_by(0);
+        alone.take(Instant::now()).await.expect("nobody else is there");
     }
 
     #[tokio::test(start_paused = true)]

@@ -130,6 +130,11 @@ impl Jira {
         probe::fields(&self.site, self.site.deadline()).await
     }
 
+    /// So many processes ask this site with the same credential: each takes its part of the rate budget.
+    pub fn share_budget(&self, processes: u32) {
+        self.site.http.budget().share_by(processes);
+    }
+
     /// The part of the rate budget that is left, 0 to 1.
     pub fn budget_remaining(&self) -> f64 {
         self.site.http.budget().remaining()

@@ -1,0 +1,84 @@
+//! Which queue it is: the URL alone decides.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::roles::Roles;
+use crate::config::Config;
+use crate::queue::embedded::{self, Embedded};
+use crate::queue::spool::Spool;
+use crate::queue::{Queue, QueueError, Share, amqp, kafka};
+use crate::setting::SinkName;
+use crate::shutdown::Tasks;
+
+/// A broker that is just coming up gets so long.
+const RESERVED_WITHIN: Duration = Duration::from_secs(20);
+const RESERVED_EVERY: Duration = Duration::from_secs(1);
+
+pub(super) async fn open(
+    config: &Config,
+    roles: Roles,
+    share: watch::Receiver<Share>,
+    tasks: &Tasks,
+) -> Result<Arc<dyn Queue>, QueueError> {
+    let queue = match (&config.queue.amqp, &config.queue.kafka) {
+        (Some(broker), _) => rabbitmq(broker, config, share).await?,
+        (None, Some(broker)) => kafka(broker, config).await?,
+        (None, None) => Arc::new(Embedded::open(&config.queue.embedded, &config.data_dir.join("queue"))?),
+    };
+    tell_orphans(queue.as_ref(), config).await;
+    if roles.receiver && !roles.worker {
+        reserve_all(queue.as_ref(), config).await?;
+    }
+    if config.receiver.spool && roles.receiver && config.queue.is_broker() {
+        return Ok(Spool::open(queue, &embedded::Settings::default(), &config.data_dir.join("spool"), tasks).await?);
+    }
+    Ok(queue)
+}
+
+#[cfg(feature = "amqp")]
+async fn rabbitmq(broker: &amqp::Broker, config: &Config, share: watch::Receiver<Share>) -> Result<Arc<dyn Queue>, QueueError> {
+    Ok(Arc::new(amqp::Amqp::open(broker, &config.queue.name, config.queue.lanes, share).await?))
+}
+
+#[cfg(not(feature = "amqp"))]
+async fn rabbitmq(_: &amqp::Broker, _: &Config, _: watch::Receiver<Share>) -> Result<Arc<dyn Queue>, QueueError> {
+    Err(QueueError::Unusable("this build has no RabbitMQ".to_owned()))
+}
+
+/// Its groups divide the lanes among the processes.
+#[cfg(feature = "kafka")]
+async fn kafka(broker: &kafka::Broker, config: &Config) -> Result<Arc<dyn Queue>, QueueError> {
+    Ok(Arc::new(kafka::Kafka::open(broker, &config.queue.name, config.queue.lanes).await?))
+}
+
+#[cfg(not(feature = "kafka"))]
+async fn kafka(_: &kafka::Broker, _: &Config) -> Result<Arc<dyn Queue>, QueueError> {
+    Err(QueueError::Unusable("this build has no Kafka".to_owned()))
+}
+
+/// What is accepted before the first worker ever starts must find a place, or nobody would get it.
+async fn reserve_all(queue: &dyn Queue, config: &Config) -> Result<(), QueueError> {
+    let until = Instant::now() + RESERVED_WITHIN;
+    for sink in config.sinks.iter().map(|sink| sink.name.clone()).chain([SinkName::archive()]) {
+        while let Err(err) = queue.reserve(&sink).await {
+            if !matches!(err, QueueError::Unavailable(_)) || Instant::now() >= until {
+                return Err(err);
+            }
+            tracing::warn!(%sink, "`{sink}` has no place on the queue yet: {err}");
+            tokio::time::sleep(RESERVED_EVERY).await;
+        }
+    }
+    Ok(())
+}
+
+/// What waits for a sink that nobody configures is held for nobody.
+async fn tell_orphans(queue: &dyn Queue, config: &Config) {
+    let configured: Vec<SinkName> = config.sinks.iter().map(|sink| sink.name.clone()).collect();
+    for sink in queue.orphans(&configured).await.unwrap_or_default() {
+        tracing::warn!(%sink, "the queue holds a place for `{sink}`, which is not configured any more");
+    }
+}
