@@ -6,18 +6,21 @@
 mod measure;
 #[path = "way_in/receivers.rs"]
 mod receivers;
+#[path = "way_in/rounds.rs"]
+mod rounds;
 #[path = "way_in/start_up.rs"]
 mod start_up;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context;
 use serde_json::json;
+use ticketwire::queue::embedded::{self, Embedded};
 
 use measure::body::Description;
-use measure::process::Process;
+use measure::median;
 use measure::report::{self, Limit};
-use measure::{body, disk, load, median};
+use rounds::{Figures, Plan};
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
@@ -37,88 +40,40 @@ const WORDS: (usize, usize) = (3, 2);
 const MARKUP: (usize, usize) = (5, 4);
 const PARSE: usize = 1;
 
-/// Prepared requests.
-type Requests = Arc<Vec<Vec<u8>>>;
-
-struct Plan {
-    rounds: usize,
-    warm_up: usize,
-    many: usize,
-    single: usize,
-    starts: usize,
-}
-
 /// The warm-up goes on until the log uses its files again, as it does from the first minutes of a service on.
 const WHOLE: Plan = Plan { rounds: 5, warm_up: 20_000, many: 25_000, single: 2_000, starts: 9 };
 const QUICK: Plan = Plan { rounds: 3, warm_up: 20_000, many: 6_000, single: 500, starts: 3 };
-
-/// One receiver in one round.
-#[derive(Clone, Default)]
-struct Figures {
-    per_second: f64,
-    cpu_us: f64,
-    p50: f64,
-    p99: f64,
-    p50_single: f64,
-    idle_mb: f64,
-    peak_mb: f64,
-    fdatasync_ms: f64,
-}
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let [serve, name, place, ..] = arguments.as_slice()
         && serve == "serve"
     {
-        return receivers::serve(name, place.as_ref());
+        return receivers::serve(name, place.as_ref(), embedded_queue);
     }
     let plan = if arguments.iter().any(|argument| argument == "--quick") { QUICK } else { WHOLE };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(measure_all(&plan))
 }
 
+/// The embedded queue for the receiver that is called so.
+async fn embedded_queue(name: String, place: PathBuf) -> anyhow::Result<Option<receivers::Road>> {
+    let open = || Embedded::open(&embedded::Settings::default(), &place.join("queue"));
+    Ok(if name == "receiver" { Some(Arc::new(open()?)) } else { None })
+}
+
 async fn measure_all(plan: &Plan) -> anyhow::Result<()> {
-    let count = plan.warm_up + plan.many + plan.single;
-    let requests = |description| -> Requests { Arc::new((0..count as u64).map(|number| body::request(number, description)).collect()) };
-    let (words, markup) = (requests(Description::Words), requests(Description::Markup));
-    let mut rounds: Vec<Vec<Figures>> = vec![Vec::new(); RECEIVERS.len()];
+    let (words, markup) = (plan.requests(Description::Words), plan.requests(Description::Markup));
+    let mut measured: Vec<Vec<Figures>> = vec![Vec::new(); RECEIVERS.len()];
     for round in 0..plan.rounds {
         report::say(&format!("round {} of {}", round + 1, plan.rounds))?;
-        for ((name, description, _), figures) in RECEIVERS.iter().zip(&mut rounds) {
+        for ((name, description, _), figures) in RECEIVERS.iter().zip(&mut measured) {
             let requests = if *description == Description::Words { &words } else { &markup };
-            figures.push(one(plan, name, requests).await?);
+            figures.push(rounds::one(plan, name, requests).await?);
         }
     }
     let start_up = start_up::measure(plan.starts, &words).await?;
-    show(&rounds, &start_up)
-}
-
-/// Warm up, many connections, one connection.
-async fn one(plan: &Plan, name: &str, requests: &Requests) -> anyhow::Result<Figures> {
-    let place = measure::empty("way-in")?;
-    let mut process = Process::again(&["serve", name, place.to_str().context("a path that is text")?])?;
-    let address = process.line()?.parse()?;
-    let (idle_mb, _) = process.memory()?;
-    let (warm, many) = (plan.warm_up, plan.warm_up + plan.many);
-    load::send(address, requests, 0..warm, 64).await?;
-    let before = process.cpu()?;
-    let sent = load::send(address, requests, warm..many, 64).await?;
-    let cpu_us = (process.cpu()? - before) * 1e6 / plan.many as f64;
-    let single = load::send(address, requests, many..many + plan.single, 1).await?;
-    let (_, peak_mb) = process.memory()?;
-    process.stop()?;
-    let fdatasync_ms = disk::fdatasync_ms(&place)?;
-    std::fs::remove_dir_all(&place)?;
-    Ok(Figures {
-        per_second: sent.per_second,
-        cpu_us,
-        p50: sent.percentile(50),
-        p99: sent.percentile(99),
-        p50_single: single.percentile(50),
-        idle_mb,
-        peak_mb,
-        fdatasync_ms,
-    })
+    show(&measured, &start_up)
 }
 
 fn show(rounds: &[Vec<Figures>], start_up: &start_up::Figures) -> anyhow::Result<()> {

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use serde_json::json;
-use ticketwire::app;
+use ticketwire::app::{self, Roles};
 use ticketwire::clock::Clock;
 use ticketwire::config::Config;
 use ticketwire::event::Envelope;
@@ -87,16 +88,17 @@ pub fn drain(sinks: &str, events: u64, place: &Path) -> anyhow::Result<()> {
         let exporter = telemetry::install()?;
         writeln!(std::io::stdout(), "started")?;
         let started = Instant::now();
-        let running = app::start(prepared, exporter, Box::new(std::io::sink())).await?;
+        let running = app::start(prepared, Roles::ALL, exporter, Box::new(std::io::sink())).await?;
         let names = names(sinks)?;
         let everybody: Vec<SinkName> = names.iter().cloned().chain([SinkName::archive()]).collect();
         let tickets = until_passed(running.queue(), &names[..1], events, started).await?;
         let all = until_passed(running.queue(), &everybody, events, started).await?;
         writeln!(std::io::stdout(), "{}", json!({ "tickets": tickets, "all": all }))?;
         tokio::task::spawn_blocking(process::until_closed).await?;
-        let archived = running.store().archived_count().await?;
+        let store = running.store().context("all roles have a store")?;
+        let archived = store.archived_count().await?;
         anyhow::ensure!(archived == events, "{archived} of {events} events are in the archive");
-        for (sink, count) in running.store().delivered_counts().await? {
+        for (sink, count) in store.delivered_counts().await? {
             anyhow::ensure!(count == events, "`{sink}` took {count} of {events} events");
         }
         anyhow::ensure!(running.stop().await, "the service did not stop in order");

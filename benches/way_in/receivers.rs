@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::io::Write;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,6 @@ use bytes::Bytes;
 use ticketwire::clock::Clock;
 use ticketwire::jira::{Headers, Received, normalize};
 use ticketwire::queue::Queue;
-use ticketwire::queue::embedded::{self, Embedded};
 use ticketwire::receive::{self, Door, Source};
 use ticketwire::render::to_markdown;
 use ticketwire::shutdown::Tasks;
@@ -28,17 +27,24 @@ mod typed;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A queue of a receiver that has one: by the receiver's name and a place on the disk.
+pub type Road = Arc<dyn Queue>;
+
 /// Runs one of them until its input is closed; its address is the first line of its output.
-pub fn serve(name: &str, place: &Path) -> anyhow::Result<()> {
+pub fn serve<F>(name: &str, place: &Path, open: impl FnOnce(String, PathBuf) -> F) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<Option<Road>>>,
+{
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     runtime.block_on(async {
         let tasks = Tasks::new();
-        let queue = match name {
-            "receiver" => Some(durable(listener, place, &tasks)?),
-            _ => {
+        let queue = open(name.to_owned(), place.to_owned()).await?;
+        match &queue {
+            Some(queue) => durable(listener, queue.clone(), &tasks)?,
+            None => {
                 let router = bare(name, body::source()?)?;
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 tasks.spawn("receiver", async move {
@@ -46,9 +52,8 @@ pub fn serve(name: &str, place: &Path) -> anyhow::Result<()> {
                     // It ends with the process.
                     let _ = axum::serve(listener, router).await;
                 });
-                None
             }
-        };
+        }
         writeln!(std::io::stdout(), "{address}")?;
         tokio::task::spawn_blocking(process::until_closed).await?;
         if let Some(queue) = queue {
@@ -62,11 +67,10 @@ pub fn serve(name: &str, place: &Path) -> anyhow::Result<()> {
 }
 
 /// The door as it is in the service, with its metrics and logs.
-fn durable(listener: TcpListener, place: &Path, tasks: &Tasks) -> anyhow::Result<Arc<Embedded>> {
+fn durable(listener: TcpListener, queue: Road, tasks: &Tasks) -> anyhow::Result<()> {
     let exporter = telemetry::install()?;
     telemetry::install_logs("info")?;
-    let queue = Arc::new(Embedded::open(&embedded::Settings::default(), &place.join("queue"))?);
-    let door = Door::new(vec![body::source()?], queue.clone(), Clock::system(), to_markdown, receive::Settings::default());
+    let door = Door::new(vec![body::source()?], queue, Clock::system(), to_markdown, receive::Settings::default());
     let stop = tasks.token().clone();
     tasks.spawn("receiver", async move {
         // What goes wrong is seen by the sender.
@@ -78,7 +82,7 @@ fn durable(listener: TcpListener, place: &Path, tasks: &Tasks) -> anyhow::Result
             exporter.run_upkeep();
         }
     });
-    Ok(queue)
+    Ok(())
 }
 
 struct Bare {
