@@ -1,10 +1,12 @@
 //! Scenarios: the real program from outside, each with a promise that must hold. `TICKETWIRE_CAMPAIGN=long` runs the long versions.
 #![expect(clippy::print_stderr, reason = "a person wants to see the counts")]
 
+mod broker;
 mod cli;
 mod corpus;
 mod crash;
 mod demo;
+mod foreign;
 mod fresh;
 mod guard;
 mod guard_unasked;

@@ -204,7 +204,7 @@ async fn careful_mode_buries_nothing_that_only_waits() {
     let limit = || Fault::Limited(Some(Duration::from_millis(30)));
     let sink = Arc::new(Scripted::new("events", traits, first(vec![limit(), limit(), limit(), limit(), limit()])));
     let world = World::new(1, settings(8, 6), vec![sink.clone()], Vec::new()).await;
-    world.store.set_control("process/unclean_starts", Some("5"), Clock::system().now()).await.expect("it is written");
+    world.store.set_control("process/campaign/unclean_starts", Some("5"), Clock::system().now()).await.expect("it is written");
     let running = world.start().await;
     world.publish(envelope(1, 1, "a")).await;
     world.finished(SOON).await.expect("it goes on");

@@ -61,7 +61,7 @@ pub struct Scripted {
 }
 
 /// Calls that were under way when a target asked to be left alone.
-const GRACE: Duration = Duration::from_millis(300);
+const GRACE: Duration = Duration::from_millis(500);
 
 impl Scripted {
     pub fn new(name: &str, traits: Traits, script: impl FnMut(&str, u32) -> Fault + Send + 'static) -> Self {

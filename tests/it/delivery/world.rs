@@ -65,6 +65,7 @@ impl World {
             settings: self.settings.clone(),
             clock: Clock::system(),
             tasks: tasks.clone(),
+            instance: "campaign".to_owned(),
         };
         let route = |sink: &Arc<Scripted>| Route {
             sink: sink.clone(),

@@ -14,9 +14,29 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_accepted_survives_kills() {
+    survive("embedded", "").await;
+}
+
+#[cfg(feature = "amqp")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_accepted_survives_kills_over_rabbitmq() {
+    let Some(broker) = crate::queue_contract::Broker::found().await else { return };
+    survive("rabbitmq", &format!("[queue]\nurl = {:?}\nname = {:?}\n", broker.url, broker.name)).await;
+}
+
+#[cfg(feature = "kafka")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_accepted_survives_kills_over_kafka() {
+    let Some(cluster) = crate::queue_contract::Cluster::found() else { return };
+    let url = format!("kafka://{}", cluster.servers);
+    // With a name of its own it need not wait until the session of the one that was killed has ended.
+    survive("kafka", &format!("[queue]\nurl = {url:?}\nname = {:?}\ninstance = \"one\"\n", cluster.name)).await;
+}
+
+async fn survive(queue: &str, section: &str) {
     let kills = if is_long() { 50 } else { 5 };
     let stage = Arc::new(Stage::new());
-    stage.configure(&format!("{}{}", Scene::listening("acme"), super::DATA_SINKS));
+    stage.configure(&format!("{section}{}{}", Scene::listening("acme"), super::DATA_SINKS));
     let mut service = stage.serve().await;
     let load = Load::start(&stage);
     let mut ends = Vec::new();
@@ -51,7 +71,7 @@ async fn what_was_accepted_survives_kills() {
     assert!(behind.is_empty(), "{} of {} tickets are missing or old: {behind:?}", behind.len(), taken.len());
     let worst = repeats.iter().max().copied().unwrap_or(0);
     eprintln!(
-        "crash: {kills} kills, {} accepted, 0 missing in the file, {} of {} tickets right, {} repeats, at most {worst} after one crash",
+        "crash, {queue}: {kills} kills, {} accepted, 0 missing in the file, {} of {} tickets right, {} repeats, at most {worst} after one crash",
         accepted.len(),
         rows.len(),
         taken.len(),
