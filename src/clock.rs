@@ -106,6 +106,31 @@ impl Clock {
     }
 }
 
+/// Tells when the wall clock was set, by holding it against a clock that nobody sets.
+#[derive(Debug)]
+pub struct Jumps {
+    wall: Timestamp,
+    steady: tokio::time::Instant,
+}
+
+/// A smaller one is a clock that is kept right.
+const JUMP_MS: i64 = 300_000;
+
+impl Jumps {
+    pub fn since(wall: Timestamp) -> Self {
+        Self { wall, steady: tokio::time::Instant::now() }
+    }
+
+    /// By how many milliseconds the clock jumped since the last look, if it did; negative: back.
+    pub fn look(&mut self, wall: Timestamp) -> Option<i64> {
+        let steady = tokio::time::Instant::now();
+        let passed = i64::try_from(steady.duration_since(self.steady).as_millis()).unwrap_or(i64::MAX);
+        let jumped = wall.ms().saturating_sub(self.wall.ms()).saturating_sub(passed);
+        (self.wall, self.steady) = (wall, steady);
+        (jumped.abs() > JUMP_MS).then_some(jumped)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +158,24 @@ mod tests {
             (1_765_441_200_120, "2025-12-11T08:20:00.120Z"),
         ] {
             assert_eq!(Timestamp::from_ms(ms).to_string(), text);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn jumps_of_minutes_are_told_once() {
+        let mut wall = 1_700_000_000_000;
+        let mut jumps = Jumps::since(Timestamp::from_ms(wall));
+        for (passed, moved, told) in [
+            (5_000, 5_000, None),
+            (5_000, 65_000, None),
+            (5_000, 605_000, Some(600_000)),
+            (5_000, 5_000, None),
+            (5_000, -3_600_000, Some(-3_605_000)),
+            (86_400_000, 86_400_000, None),
+        ] {
+            tokio::time::advance(std::time::Duration::from_millis(passed)).await;
+            wall += moved;
+            assert_eq!(jumps.look(Timestamp::from_ms(wall)), told, "{passed} {moved}");
         }
     }
 }

@@ -11,6 +11,8 @@ use tokio_util::task::TaskTracker;
 pub struct Tasks {
     tracker: TaskTracker,
     token: CancellationToken,
+    /// The group that this one is a part of.
+    whole: Option<Box<Tasks>>,
 }
 
 impl Tasks {
@@ -18,19 +20,31 @@ impl Tasks {
         Self::default()
     }
 
+    /// A part that can be stopped alone; it stops with the whole, which waits for it.
+    pub fn part(&self) -> Self {
+        Self { tracker: TaskTracker::new(), token: self.token.child_token(), whole: Some(Box::new(self.clone())) }
+    }
+
     /// Fires when the group is asked to stop.
     pub fn token(&self) -> &CancellationToken {
         &self.token
     }
 
-    /// The one place that spawns. A panic ends the task, is logged, and stops the whole group: nothing goes on half alive.
+    /// The one place that spawns. A panic ends the task, is logged, and stops the group with all it is a part of: nothing goes on half alive.
     #[expect(clippy::disallowed_methods, reason = "the one place that may")]
     pub fn spawn<F>(&self, name: &'static str, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let token = self.token.clone();
-        self.tracker.spawn(async move {
+        let (mut group, mut counted) = (self, Vec::new());
+        while let Some(whole) = &group.whole {
+            counted.push(group.tracker.token());
+            group = whole;
+        }
+        let token = group.token.clone();
+        group.tracker.spawn(async move {
+            // Every part waits for it as well.
+            let _counted = counted;
             if let Err(err) = tokio::spawn(task).await
                 && err.is_panic()
             {
@@ -42,9 +56,14 @@ impl Tasks {
 
     /// Asks all to stop and waits. False: some were still running at the deadline.
     pub async fn stop(&self, deadline: Duration) -> bool {
+        tokio::time::timeout(deadline, self.ended()).await.is_ok()
+    }
+
+    /// Asks all to stop and returns when they have, however long that takes.
+    pub async fn ended(&self) {
         self.token.cancel();
         self.tracker.close();
-        tokio::time::timeout(deadline, self.tracker.wait()).await.is_ok()
+        self.tracker.wait().await;
     }
 }
 
@@ -62,5 +81,24 @@ mod tests {
         let stuck = Tasks::new();
         stuck.spawn("stuck", std::future::pending());
         assert!(!stuck.stop(Duration::from_secs(1)).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_stops_alone_and_with_the_whole() {
+        let whole = Tasks::new();
+        let (first, second) = (whole.part(), whole.part());
+        for part in [&first, &second] {
+            let token = part.token().clone();
+            part.spawn("part", async move { token.cancelled().await });
+        }
+        first.ended().await;
+        assert!(first.token().is_cancelled() && !second.token().is_cancelled() && !whole.token().is_cancelled());
+        assert!(whole.stop(Duration::from_secs(1)).await && second.token().is_cancelled());
+
+        let (whole, stuck) = (Tasks::new(), Tasks::new());
+        whole.part().part().spawn("stuck", std::future::pending());
+        assert!(!whole.stop(Duration::from_secs(1)).await, "the whole waits for its parts");
+        stuck.part().spawn("panic", async { panic!("on purpose") });
+        stuck.token().cancelled().await;
     }
 }

@@ -6,14 +6,17 @@
 
 use std::io::IsTerminal;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
+use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, fmt};
+use tracing_subscriber::{Layer, Registry, fmt};
 
 /// Our own targets: the library and the binary are both `ticketwire`.
 const OURS: &str = env!("CARGO_PKG_NAME");
@@ -29,18 +32,54 @@ pub enum LogError {
     Twice,
 }
 
-/// The wanted level: `--log`, else `TICKETWIRE_LOG`, else `RUST_LOG`, else `info`.
-pub fn level(option: Option<&str>, variable: &dyn Fn(&str) -> Option<String>) -> String {
+/// `[log]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSettings {
+    /// What is logged, unless `--log` or a variable says it: `info`, `debug`, or a filter as in `ticketwire::deliver=debug,info`.
+    pub level: Option<String>,
+}
+
+impl LogSettings {
+    pub fn check(&self) -> Result<(), LogError> {
+        self.level.as_deref().map_or(Ok(()), |level| filter(level).map(drop))
+    }
+}
+
+/// The wanted level: `--log`, else `TICKETWIRE_LOG`, else `RUST_LOG`, else the configuration's, else `info`.
+pub fn level(option: Option<&str>, variable: &dyn Fn(&str) -> Option<String>, configured: Option<&str>) -> String {
     let given = option.map(str::to_owned).or_else(|| variable("TICKETWIRE_LOG")).or_else(|| variable("RUST_LOG"));
-    given.filter(|level| !level.trim().is_empty()).unwrap_or_else(|| "info".to_owned())
+    let given = given.filter(|level| !level.trim().is_empty()).or_else(|| configured.map(str::to_owned));
+    given.unwrap_or_else(|| "info".to_owned())
+}
+
+/// The level of the logs at work, which may change.
+pub struct Levels {
+    handle: Handle<Capped, Registry>,
+}
+
+impl Levels {
+    /// From now on this one.
+    pub fn set(&self, level: &str) -> Result<(), LogError> {
+        let filter = filter(level)?;
+        // Gone only where logging itself is.
+        let _ = self.handle.reload(Capped { filter });
+        Ok(())
+    }
 }
 
 /// Starts logging for the whole process. `level` is an `EnvFilter`: `info`, `debug`, `ticketwire::deliver=debug,info`.
-pub fn install(level: &str) -> Result<(), LogError> {
+pub fn install(level: &str) -> Result<Levels, LogError> {
     let is_terminal = std::io::stderr().is_terminal();
     let has_color = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let layer = layer(level, if is_terminal { Form::Text { has_color } } else { Form::Json }, std::io::stderr)?;
-    tracing_subscriber::registry().with(layer).try_init().map_err(|_| LogError::Twice)
+    let (changing, handle) = reload::Layer::new(Capped { filter: filter(level)? });
+    let layer = layer(changing, if is_terminal { Form::Text { has_color } } else { Form::Json }, std::io::stderr);
+    tracing_subscriber::registry().with(layer).try_init().map_err(|_| LogError::Twice)?;
+    Ok(Levels { handle })
+}
+
+fn filter(level: &str) -> Result<EnvFilter, LogError> {
+    EnvFilter::try_new(level).map_err(|reason| LogError::Level { level: level.to_owned(), reason })
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -49,17 +88,16 @@ enum Form {
     Json,
 }
 
-fn layer<S, W>(level: &str, form: Form, writer: W) -> Result<Box<dyn Layer<S> + Send + Sync>, LogError>
+fn layer<S, W, F>(filter: F, form: Form, writer: W) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'span> tracing_subscriber::registry::LookupSpan<'span>,
+    F: Filter<S> + Send + Sync + 'static,
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(level).map_err(|reason| LogError::Level { level: level.to_owned(), reason })?;
-    let filter = Capped { filter };
-    Ok(match form {
+    match form {
         Form::Text { has_color } => fmt::layer().with_ansi(has_color).with_target(false).with_writer(writer).with_filter(filter).boxed(),
         Form::Json => fmt::layer().json().flatten_event(true).with_current_span(false).with_writer(writer).with_filter(filter).boxed(),
-    })
+    }
 }
 
 /// What was asked for, except from crates of others below `warn`.
@@ -132,7 +170,7 @@ mod tests {
     fn logged(level: &str, form: Form, log: impl FnOnce()) -> String {
         let written = Written::default();
         let writer = written.clone();
-        let layer = layer(level, form, move || writer.clone()).expect("a good level");
+        let layer = layer(Capped { filter: filter(level).expect("a good level") }, form, move || writer.clone());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
         let bytes = written.0.lock().expect("no panic while writing").clone();
         String::from_utf8(bytes).expect("text")
@@ -182,11 +220,31 @@ mod tests {
             "RUST_LOG" => Some("debug".to_owned()),
             _ => None,
         };
-        assert_eq!(level(Some("trace"), &variable), "trace");
-        assert_eq!(level(None, &variable), "warn");
-        assert_eq!(level(None, &|name| variable(name).filter(|_| name == "RUST_LOG")), "debug");
-        assert_eq!(level(None, &|_| None), "info");
-        assert_eq!(level(None, &|_| Some(String::new())), "info");
-        assert!(layer::<tracing_subscriber::Registry, _>("no=such=level", Form::Json, std::io::stderr).is_err());
+        assert_eq!(level(Some("trace"), &variable, Some("error")), "trace");
+        assert_eq!(level(None, &variable, Some("error")), "warn");
+        assert_eq!(level(None, &|name| variable(name).filter(|_| name == "RUST_LOG"), Some("error")), "debug");
+        assert_eq!(level(None, &|_| None, Some("error")), "error");
+        assert_eq!(level(None, &|_| None, None), "info");
+        assert_eq!(level(None, &|_| Some(String::new()), None), "info");
+        assert!(LogSettings { level: Some("no=such=level".into()) }.check().is_err());
+    }
+
+    #[test]
+    fn the_level_may_change() {
+        let written = Written::default();
+        let writer = written.clone();
+        let (changing, handle) = reload::Layer::new(Capped { filter: filter("info").expect("a level") });
+        let levels = Levels { handle };
+        let subscriber = tracing_subscriber::registry().with(layer(changing, Form::Json, move || writer.clone()));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::debug!(target: "ticketwire::app", "before");
+            levels.set("debug").expect("a level");
+            tracing::debug!(target: "ticketwire::app", "after");
+            tracing::debug!(target: "hyper::client", "of others");
+            assert!(levels.set("no=such=level").is_err());
+            tracing::debug!(target: "ticketwire::app", "still");
+        });
+        let text = String::from_utf8(written.0.lock().expect("no panic while writing").clone()).expect("text");
+        assert_eq!(["before", "after", "of others", "still"].map(|word| text.contains(word)), [false, true, false, true], "{text}");
     }
 }

@@ -9,9 +9,9 @@ mod process;
 mod record;
 
 pub use docs::markdown;
-pub use logs::{LogError, install as install_logs, level};
+pub use logs::{Levels, LogError, LogSettings, install as install_logs, level};
 pub use metrics::{Exporter, InstallError, install};
 pub use record::{
-    Entrance, dead_letters, delivery, delivery_attempts, delivery_delay, delivery_duration, duplicate, parked_deliveries, queue_events,
-    queue_lost, queue_oldest, queue_unreadable, withheld,
+    Entrance, clock_jump, config_reload, dead_letters, delivery, delivery_attempts, delivery_delay, delivery_duration, duplicate,
+    parked_deliveries, queue_events, queue_lost, queue_oldest, queue_unreadable, withheld,
 };

@@ -121,6 +121,14 @@ pub fn dead_letters(sink: &str, dead: u64) {
     gauge!("ticketwire_dead_letters", "sink" => sink.to_owned()).set(dead as f64);
 }
 
+pub fn clock_jump() {
+    counter!("ticketwire_clock_jumps_total").increment(1);
+}
+
+pub fn config_reload(success: bool) {
+    gauge!("ticketwire_config_reload_success").set(f64::from(u8::from(success)));
+}
+
 pub fn delivery(sink: &str, outcome: &'static str) {
     debug_assert!(DELIVERY_OUTCOMES.contains(&outcome), "`{outcome}` is not declared");
     counter!("ticketwire_deliveries_total", "sink" => sink.to_owned(), "outcome" => outcome).increment(1);
@@ -172,6 +180,8 @@ mod tests {
             queue_lost("team", 7);
             parked_deliveries("team", 4);
             dead_letters("team", 5);
+            clock_jump();
+            config_reload(true);
             delivery("team", "delivered");
             delivery_attempts("team", "failed", 2);
             delivery_duration("team", Duration::from_secs(1));
