@@ -22,8 +22,8 @@ use super::{Data, Delivered, Entity, Envelope, Event, EventId, Kind, Origin, Par
 use crate::clock::Timestamp;
 
 const TARGET: &str = "ticketwire-target";
-const LEVEL_KNOWN: &str = "ticketwire-level-known";
-const PROJECT_PRIVATE: &str = "ticketwire-project-private";
+pub(super) const LEVEL_KNOWN: &str = "ticketwire-level-known";
+pub(super) const PROJECT_PRIVATE: &str = "ticketwire-project-private";
 
 /// What the members around a raw body take.
 const AROUND: usize = 64;

@@ -1,8 +1,11 @@
 //! CloudEvents 1.0: an event as one JSON object, the form of the file, stdout and http sinks.
 
+use bytes::Bytes;
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::binary::{self, BinaryError};
 use super::{Data, Envelope, Event, EventId, Kind, Origin, PartitionKey, Restricted};
 use crate::clock::Timestamp;
 use crate::setting::ConnectionName;
@@ -45,6 +48,21 @@ struct WithRaw<'a> {
     raw: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     raw_base64: Option<String>,
+}
+
+/// Reads what `structured` wrote. What the form does not carry is taken so that nothing becomes less restricted by it.
+pub fn read_structured(written: &Value) -> Result<Event, BinaryError> {
+    let attribute = |name: &str| written.get(name).and_then(Value::as_str);
+    let restricted = attribute("twrestricted").unwrap_or_default();
+    let ours = |name: &str| match name {
+        binary::LEVEL_KNOWN => Some(if restricted == "unknown" { "false" } else { "true" }),
+        binary::PROJECT_PRIVATE => Some("false"),
+        _ => None,
+    };
+    let data = Bytes::from(serde_json::to_vec(written.get("data").unwrap_or(&Value::Null))?);
+    let mut event = binary::read_binary(attribute, ours, &data)?.event;
+    event.secrecy.project_private = restricted == "yes" && event.restricted() != Restricted::Yes;
+    Ok(event)
 }
 
 /// The structured form on one line, without a line feed. `event` is the envelope's own, or that event enriched.

@@ -15,7 +15,7 @@ mod markup;
 mod shorten;
 
 pub use binary::{Binary, BinaryError, binary, read_binary, read_unrecognized};
-pub use cloud::{TYPE_PREFIX, TYPE_SUFFIX, structured};
+pub use cloud::{TYPE_PREFIX, TYPE_SUFFIX, read_structured, structured};
 pub use data::{
     Actor, Category, Change, Data, Delivered, Issue, IssueType, Keyed, Named, Origin, Person, PersonKind, Project, ProjectKind, SprintRef,
     Status, Value,

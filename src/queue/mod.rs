@@ -13,6 +13,7 @@ pub mod amqp;
 pub mod embedded;
 pub mod kafka;
 pub mod memory;
+mod outlet;
 mod owners;
 pub mod spool;
 mod wrong;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+pub use outlet::{Outlet, OutletError};
 pub use wrong::Wrong;
 
 use crate::clock::Timestamp;

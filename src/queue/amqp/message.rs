@@ -23,14 +23,25 @@ const PROPERTY_MAX: usize = 255;
 pub(super) struct Message {
     pub(super) routing_key: ShortString,
     pub(super) body: Vec<u8>,
-    headers: FieldTable,
-    properties: BasicProperties,
+    pub(super) headers: FieldTable,
+    /// Without the headers.
+    pub(super) properties: BasicProperties,
 }
 
 impl Message {
     /// Err: why no broker would take it.
     pub(super) fn new(envelope: &Envelope, lane: LaneId, body_max: usize) -> Result<Self, String> {
-        let Binary { attributes, ours, body } = binary(envelope, body_max);
+        let routing_key = routing_key(lane, envelope.target.as_ref(), &envelope.event);
+        Self::of(envelope, binary(envelope, body_max), routing_key)
+    }
+
+    /// For others, who need nothing but CloudEvents.
+    pub(super) fn outward(envelope: &Envelope, routing_key: String, body_max: usize) -> Result<Self, String> {
+        Self::of(envelope, Binary { ours: Vec::new(), ..binary(envelope, body_max) }, routing_key)
+    }
+
+    fn of(envelope: &Envelope, message: Binary, routing_key: String) -> Result<Self, String> {
+        let Binary { attributes, ours, body } = message;
         let length: usize = attributes.iter().chain(&ours).map(|(name, text)| name.len() + text.len()).sum();
         if length > HEADERS_MAX {
             return Err(format!("the attributes of an event take {length} bytes, more than {HEADERS_MAX}"));
@@ -49,8 +60,7 @@ impl Message {
         if let Some(id) = Some(envelope.event.id.as_str()).filter(|id| id.len() <= PROPERTY_MAX) {
             properties = properties.with_message_id(id.into());
         }
-        let routing_key = routing_key(lane, envelope.target.as_ref(), &envelope.event).into();
-        Ok(Self { routing_key, body, headers, properties })
+        Ok(Self { routing_key: routing_key.into(), body, headers, properties })
     }
 
     pub(super) fn properties(&self, stamp: u64) -> BasicProperties {

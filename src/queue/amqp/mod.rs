@@ -21,6 +21,8 @@ mod message;
 #[cfg(feature = "amqp")]
 mod names;
 #[cfg(feature = "amqp")]
+mod outlet;
+#[cfg(feature = "amqp")]
 mod publisher;
 #[cfg(feature = "amqp")]
 mod pump;
@@ -38,8 +40,24 @@ mod topology;
 mod watch;
 
 #[cfg(feature = "amqp")]
+pub use outlet::outlet;
+#[cfg(feature = "amqp")]
 pub use road::Amqp;
 pub use settings::{Address, Broker, Settings};
+
+#[cfg(not(feature = "amqp"))]
+pub fn outlet(_: &Broker, _: &str, _: &Place) -> Result<Box<dyn super::Outlet>, super::OutletError> {
+    Err(super::OutletError::Refused("this build has no RabbitMQ: build it with `--features amqp`".to_owned()))
+}
+
+/// Where events leave to: an exchange that is there, the key they are given (none: `<entity>.<verb>.<project or _>`), and whether one
+/// that no queue is bound for comes back.
+#[derive(Debug, Clone)]
+pub struct Place {
+    pub exchange: String,
+    pub routing_key: Option<String>,
+    pub mandatory: bool,
+}
 
 /// Whether this build has RabbitMQ.
 pub const IS_BUILT: bool = cfg!(feature = "amqp");

@@ -52,8 +52,13 @@ pub(super) fn bindings(sink: &SinkName, lane: LaneId) -> Vec<String> {
 
 /// `<lane>.<sink or all>.<entity>.<verb>.<project or _>`
 pub(super) fn routing_key(lane: LaneId, target: Option<&SinkName>, event: &Event) -> String {
+    format!("{lane}.{}.{}", target.map_or(ALL, SinkName::as_str), subject(event))
+}
+
+/// `<entity>.<verb>.<project or _>`
+pub(super) fn subject(event: &Event) -> String {
     let kind = event.data.kind;
-    format!("{lane}.{}.{}.{}.{}", target.map_or(ALL, SinkName::as_str), kind.entity(), kind.verb(), project(event))
+    format!("{}.{}.{}", kind.entity(), kind.verb(), project(event))
 }
 
 /// Dots would be levels of their own. Where the body names no project, the key does.

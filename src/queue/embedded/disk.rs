@@ -149,6 +149,29 @@ pub(super) fn lock(dir: &Path) -> Result<File, QueueError> {
     }
 }
 
+/// What can be seen of a queue without opening it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// Bytes that can still be taken.
+    pub free: u64,
+    /// Below so many nothing is accepted.
+    pub needed: u64,
+    /// A process has it open.
+    pub is_open: bool,
+}
+
+/// Makes and changes nothing; where the directory is not there yet, the disk is the one that it will lie on.
+pub fn look(settings: &Settings, dir: &Path) -> std::io::Result<Look> {
+    let there = dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+    let Room { free, total } = room_of(there)?;
+    let is_open = match File::open(dir.join("lock")) {
+        Ok(file) => matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => false,
+        Err(err) => return Err(err),
+    };
+    Ok(Look { free, needed: settings.min_free_of(total), is_open })
+}
+
 pub(super) fn room_of(dir: &Path) -> std::io::Result<Room> {
     let found = rustix::fs::statvfs(dir)?;
     Ok(Room { free: found.f_bavail.saturating_mul(found.f_frsize), total: found.f_blocks.saturating_mul(found.f_frsize) })

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use raft_engine::{Command, Config, Engine, Error, LogBatch, ReadableSize, RecoveryMode};
 
 use super::entry::{Entry, Indexed};
+use super::remains::Newest;
 use super::settings::Files;
 use crate::event::{LaneCount, LaneId};
 use crate::queue::QueueError;
@@ -52,10 +53,12 @@ impl Log {
             prefill_for_recycle: false,
             ..Config::default()
         };
+        let newest = Newest::of(dir);
         let engine = Engine::open(config).map_err(|err| {
             let hint = "check the disk and its permissions; a copy of the directory is worth keeping before anything is removed";
             QueueError::Unusable(format!("the log in `{text}` cannot be opened: {err}; {hint}"))
         })?;
+        newest.inspect(Newest::tell);
         let log = Self { engine, _lock: lock };
         log.fix_lanes(text, lanes)?;
         Ok(log)

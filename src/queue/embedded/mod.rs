@@ -14,10 +14,12 @@ mod entry;
 mod lane;
 mod log;
 mod reader;
+mod remains;
 mod settings;
 mod tail;
 mod writer;
 
+pub use disk::{Look, look};
 pub use settings::Settings;
 
 use std::path::Path;

@@ -19,6 +19,8 @@ use crate::setting::SinkName;
 pub(super) const AROUND: usize = 40 << 10;
 /// How long a record may take to be stored, with all tries: less than the sender's own patience.
 pub(super) const STORED_WITHIN: Duration = Duration::from_secs(7);
+/// How long a topic that the brokers do not know may still be on its way to them.
+const TOPIC_KNOWN_WITHIN: Duration = Duration::from_secs(5);
 /// What may wait for the broker in KiB: as much as the door lets in at a time.
 const WAITING_KIB: u64 = 64 << 10;
 /// What is read ahead for each lane of a sink, in KiB, besides one answer of the broker.
@@ -104,6 +106,9 @@ impl Clients {
             // Waiting for company does not pay: each lane has its own batches, and what is under way gathers them.
             .set("linger.ms", "0")
             .set("compression.codec", compression)
+            // As Java's clients do it, where the key decides.
+            .set("partitioner", "murmur2_random")
+            .set("topic.metadata.propagation.max.ms", ms(TOPIC_KNOWN_WITHIN).to_string())
             .set("message.max.bytes", record_max.to_string())
             .set("message.timeout.ms", ms(STORED_WITHIN).to_string())
             .set("request.timeout.ms", ms(STORED_WITHIN).to_string())

@@ -13,6 +13,9 @@ use super::ears::Ears;
 use super::fault::{Fault, code};
 use crate::setting::Secret;
 
+/// More than gather while one question waits for its answer.
+const EVENTS_MAX: usize = 100;
+
 /// One partition of the topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Partition {
@@ -40,6 +43,12 @@ pub(super) struct Cluster {
 impl Cluster {
     pub(super) fn new(clients: &Clients) -> Result<Self, Fault> {
         let broker = clients.broker();
+        if let Some(tls) = &broker.tls {
+            // What librdkafka says of it does not name it.
+            for file in tls.ca_file.iter().chain(tls.client.iter().flat_map(|(certificate, key)| [certificate, key])) {
+                std::fs::File::open(file).map_err(|err| Fault::Lasting(format!("`{}` cannot be read: {err}", file.display())))?;
+            }
+        }
         Ok(Self {
             asking: Some(Arc::new(clients.asking()?)),
             admin: Some(clients.admin()?),
@@ -131,9 +140,13 @@ impl Cluster {
     /// Why there was no answer is told elsewhere: the question only sees that none came.
     fn with_trouble(&self, fault: Fault) -> Fault {
         let asking = self.asking();
-        // Errors wait to be picked up.
-        while asking.poll(Duration::ZERO).is_some() {}
-        let Some(trouble) = asking.context().trouble() else { return fault.about(&format!("`{}`", self.shown)) };
+        // Errors wait to be picked up, among other things.
+        for _ in 0..EVENTS_MAX {
+            drop(asking.poll(Duration::ZERO));
+        }
+        let Some(trouble) = asking.context().trouble() else {
+            return fault.about(&format!("`{}` cannot be reached; check host, port, user and TLS", self.shown));
+        };
         let trouble = match &self.password {
             Some(password) if !password.is_empty() => trouble.replace(password.expose(), "***"),
             _ => trouble,

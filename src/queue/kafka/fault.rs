@@ -13,6 +13,9 @@ pub(super) enum Fault {
     /// Only a person can mend it.
     #[error("{0}")]
     Lasting(String),
+    /// The topic is not there.
+    #[error("{0}")]
+    Missing(String),
 }
 
 impl Fault {
@@ -21,6 +24,7 @@ impl Fault {
         match self {
             Self::Passing(why) => Self::Passing(format!("{what}: {why}")),
             Self::Lasting(why) => Self::Lasting(format!("{what}: {why}")),
+            Self::Missing(why) => Self::Missing(format!("{what}: {why}")),
         }
     }
 }
@@ -29,7 +33,7 @@ impl From<Fault> for QueueError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Lasting(why) => Self::Unusable(why),
-            Fault::Passing(why) => Self::Unavailable(why),
+            Fault::Passing(why) | Fault::Missing(why) => Self::Unavailable(why),
         }
     }
 }
@@ -62,6 +66,7 @@ impl From<Code> for Fault {
             | Code::PolicyViolation
             | Code::InvalidSessionTimeout
             | Code::InconsistentGroupProtocol => Self::Lasting(text),
+            Code::UnknownTopic | Code::UnknownTopicOrPartition => Self::Missing(text),
             _ => Self::Passing(text),
         }
     }

@@ -14,7 +14,7 @@ use crate::queue::owners::Owned;
 use crate::queue::{Lane, QueueError, Seen, Subscription};
 
 /// librdkafka can forget to say that something came; so a lane that waits looks now and then.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) struct KafkaSubscription {
     pub(super) place: Arc<Place>,

@@ -7,12 +7,12 @@
 //! broken   ── what the offset points to is gone: noted, and the lane goes on with what is left
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::{CommitMode, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tokio::time::Instant;
 
 use super::clients::{Asking, Clients};
@@ -24,7 +24,7 @@ use crate::event::{LaneCount, LaneId};
 use crate::queue::Share;
 use crate::telemetry;
 
-const POLL: Duration = Duration::from_millis(50);
+const POLL: Duration = Duration::from_millis(100);
 /// What was passed since is shown again after a crash.
 const COMMIT_EVERY: Duration = Duration::from_millis(250);
 /// How long owners may finish what they have in hand before their lane goes to another process.
@@ -43,18 +43,20 @@ pub(super) struct Member {
     pub(super) lanes: LaneCount,
     pub(super) limit: Duration,
     assigned: BTreeSet<LaneId>,
-    told: Option<(String, Instant)>,
+    told: BTreeMap<String, Instant>,
 }
 
 impl Member {
     pub(super) fn new(place: &Arc<Place>, clients: &Clients, topic: &str, lanes: LaneCount, limit: Duration) -> Self {
         let (place, clients, topic) = (Arc::clone(place), clients.clone(), topic.to_owned());
-        Self { place, clients, topic, lanes, limit, assigned: BTreeSet::new(), told: None }
+        Self { place, clients, topic, lanes, limit, assigned: BTreeSet::new(), told: BTreeMap::new() }
     }
 
     /// Until the place is given up or the queue closes. A consumer that is of no more use is replaced.
     pub(super) fn run(mut self, first: (Arc<Asking>, Ears)) {
         let ended = self.place.ended.clone().drop_guard();
+        // Whatever ends this thread takes the lanes back for good.
+        let taken = self.place.owners.taken().clone().drop_guard();
         let mut next = Some(first);
         while !self.is_ending() {
             match next.take().map_or_else(|| self.clients.member(&self.place.sink), Ok) {
@@ -66,7 +68,7 @@ impl Member {
                 std::thread::sleep(POLL);
             }
         }
-        drop(ended);
+        drop((taken, ended));
     }
 
     fn is_ending(&self) -> bool {
@@ -107,6 +109,7 @@ impl Member {
             None => {}
             Some(Ok(_)) => self.tell("a message came beside its lane"),
             Some(Err(err @ KafkaError::MessageConsumptionFatal(_))) => return Err(err),
+            Some(Err(err)) if is_outage(&err) => self.tell("no broker answers; its lanes go on when one does"),
             Some(Err(err)) => self.tell(&err.to_string()),
         }
         Ok(())
@@ -225,15 +228,14 @@ impl Member {
     }
 
     fn tell(&mut self, what: &str) {
-        let is_told = self.told.as_ref().is_some_and(|(told, at)| told == what && at.elapsed() < TOLD_FOR);
-        if !is_told {
+        self.told.retain(|_, at| at.elapsed() < TOLD_FOR);
+        if !self.told.contains_key(what) {
             tracing::warn!(sink = %self.place.sink, "the group of `{}`: {what}", self.place.sink);
-            self.told = Some((what.to_owned(), Instant::now()));
+            self.told.insert(what.to_owned(), Instant::now());
         }
     }
 
     fn explain(&self, err: &KafkaError) -> String {
-        use rdkafka::error::RDKafkaErrorCode as Code;
         match (err.rdkafka_error_code(), &self.clients.broker().instance) {
             (Some(Code::FencedInstanceId | Code::UnreleasedInstanceId), Some(instance)) => {
                 format!("another process calls itself `{instance}` too; give each its own `queue.instance`")
@@ -251,6 +253,12 @@ fn resume(known: Option<i64>, span: Span) -> (i64, u64) {
         Some(known) => (span.low, span.low.abs_diff(known)),
         None => (span.low, 0),
     }
+}
+
+/// Each connection that fails says so, in several ways.
+fn is_outage(err: &KafkaError) -> bool {
+    let codes = [Code::BrokerTransportFailure, Code::AllBrokersDown, Code::Resolve, Code::OperationTimedOut];
+    err.rdkafka_error_code().is_some_and(|code| codes.contains(&code))
 }
 
 fn lane_of(partition: i32) -> Option<LaneId> {

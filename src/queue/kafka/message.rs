@@ -24,7 +24,16 @@ pub(super) struct Record {
 impl Record {
     /// Err: why no broker would take it.
     pub(super) fn new(envelope: &Envelope, body_max: usize) -> Result<Self, String> {
-        let Binary { attributes, ours, body } = binary(envelope, body_max);
+        Self::of(envelope, binary(envelope, body_max))
+    }
+
+    /// For others, who need nothing but CloudEvents.
+    pub(super) fn outward(envelope: &Envelope, body_max: usize) -> Result<Self, String> {
+        Self::of(envelope, Binary { ours: Vec::new(), ..binary(envelope, body_max) })
+    }
+
+    fn of(envelope: &Envelope, message: Binary) -> Result<Self, String> {
+        let Binary { attributes, ours, body } = message;
         let attributes = attributes.into_iter().map(|(name, text)| match name {
             "datacontenttype" => (CONTENT_TYPE.to_owned(), text),
             _ => (format!("{PREFIX}{name}"), text),

@@ -34,6 +34,8 @@ mod names;
 #[cfg(feature = "kafka")]
 mod offsets;
 #[cfg(feature = "kafka")]
+mod outlet;
+#[cfg(feature = "kafka")]
 mod publisher;
 #[cfg(feature = "kafka")]
 mod road;
@@ -43,8 +45,15 @@ mod shared;
 mod topic;
 
 #[cfg(feature = "kafka")]
+pub use outlet::outlet;
+#[cfg(feature = "kafka")]
 pub use road::Kafka;
 pub use settings::{Broker, Compression, Login, Mechanism, Settings, Tls};
+
+#[cfg(not(feature = "kafka"))]
+pub fn outlet(_: &Broker, _: &str, _: &str) -> Result<Box<dyn super::Outlet>, super::OutletError> {
+    Err(super::OutletError::Refused("this build has no Kafka: build it with `--features kafka`".to_owned()))
+}
 
 /// Whether this build has Kafka.
 pub const IS_BUILT: bool = cfg!(feature = "kafka");

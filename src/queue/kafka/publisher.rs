@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::producer::future_producer::DeliveryFuture;
-use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
+use rdkafka::producer::future_producer::{DeliveryFuture, OwnedDeliveryResult};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer, PurgeConfig};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::clients::{Clients, dispose};
@@ -28,6 +28,8 @@ const ROOM_EVERY: Duration = Duration::from_millis(10);
 /// A new producer gets its number in its first half second, and the first event would wait for that.
 const NUMBERED_AFTER: Duration = Duration::from_millis(650);
 
+const CLOSED: &str = "it is closed";
+
 type Way = FutureProducer<Ears>;
 
 pub(super) struct Publisher {
@@ -44,7 +46,19 @@ pub(super) struct Publisher {
 pub(super) enum Refusal {
     /// The topic takes less than it did.
     TooLarge,
-    Other(PublishError),
+    /// Too much waits for the broker already.
+    Full,
+    Fault(Fault),
+}
+
+impl From<Refusal> for PublishError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::TooLarge => Self::Unavailable("the topic takes no event of this length".to_owned()),
+            Refusal::Full => Self::Full("too much waits for the broker already".to_owned()),
+            Refusal::Fault(fault) => Self::Unavailable(format!("the broker did not store it: {fault}")),
+        }
+    }
 }
 
 impl Publisher {
@@ -69,7 +83,7 @@ impl Publisher {
 
     /// Meets the broker, and waits until the first event would not wait.
     pub(super) async fn get_ready(&self, limit: Duration) -> Result<(), Fault> {
-        let (way, topic) = (self.way().map_err(|err| Fault::Passing(err.to_string()))?, self.topic.clone());
+        let (way, topic) = (self.slot().clone().ok_or_else(|| Fault::Passing(CLOSED.to_owned()))?, self.topic.clone());
         let met = tokio::task::spawn_blocking(move || way.client().fetch_metadata(Some(&topic), limit).map(drop));
         met.await.unwrap_or(Err(KafkaError::Canceled))?;
         sleep_until(self.made_at + NUMBERED_AFTER).await;
@@ -78,51 +92,62 @@ impl Publisher {
 
     /// Returns when all of them are stored.
     pub(super) async fn publish(&self, lane: LaneId, records: &[Record]) -> Result<(), Refusal> {
-        let sent = async {
+        within(async {
             let mut under_way = Vec::with_capacity(records.len());
-            let way = self.way().map_err(Refusal::Other)?;
+            let way = self.way()?;
             let lock = self.lanes.get(usize::from(lane.0)).expect("a lane of this queue");
             let together = lock.lock().await;
             for record in records {
-                under_way.push(self.hand_over(&way, lane, record).await?);
+                under_way.push(self.hand_over(&way, Some(lane), record).await?);
             }
             drop(together);
-            for report in join_all(under_way).await {
-                match report {
-                    Ok(Ok(_)) => {}
-                    Ok(Err((err, _))) => return Err(self.refuse(&way, &err)),
-                    Err(_) => return Err(unavailable("it is closed")),
-                }
-            }
-            Ok(())
-        };
-        timeout(PUBLISH_LIMIT, sent)
-            .await
-            .unwrap_or_else(|_| Err(unavailable(format!("the broker did not store it within {PUBLISH_LIMIT:?}"))))
+            join_all(under_way).await.into_iter().try_for_each(|report| self.stored(&way, report))
+        })
+        .await
+    }
+
+    /// On the partition that the client's rule gives to its key.
+    pub(super) async fn publish_by_key(&self, record: &Record) -> Result<(), Refusal> {
+        within(async {
+            let way = self.way()?;
+            let under_way = self.hand_over(&way, None, record).await?;
+            self.stored(&way, under_way.await)
+        })
+        .await
     }
 
     pub(super) fn close(&self) {
         if let Some(way) = self.slot().take() {
+            // Whoever still waits hears so at once.
+            way.purge(PurgeConfig::default().queue().inflight().non_blocking());
             dispose(way);
         }
     }
 
-    async fn hand_over(&self, way: &Way, lane: LaneId, record: &Record) -> Result<DeliveryFuture, Refusal> {
+    async fn hand_over(&self, way: &Way, lane: Option<LaneId>, record: &Record) -> Result<DeliveryFuture, Refusal> {
         let until = Instant::now() + ROOM_WITHIN;
         loop {
-            let handed =
-                FutureRecord::to(&self.topic).partition(lane.0.into()).key(&record.key).payload(&record.body).headers(record.headers());
+            let mut handed = FutureRecord::to(&self.topic).key(&record.key).payload(&record.body).headers(record.headers());
+            handed.partition = lane.map(|lane| lane.0.into());
             match way.send_result(handed) {
                 Ok(report) => return Ok(report),
                 Err((err, _)) if err.rdkafka_error_code() == Some(Code::QueueFull) => {
                     if Instant::now() >= until {
-                        let why = "too much waits for the broker already".to_owned();
-                        return Err(Refusal::Other(PublishError::Full(why)));
+                        return Err(Refusal::Full);
                     }
                     sleep(ROOM_EVERY).await;
                 }
                 Err((err, _)) => return Err(self.refuse(way, &err)),
             }
+        }
+    }
+
+    /// Err of the outer result: the producer is gone.
+    fn stored<E>(&self, way: &Way, report: Result<OwnedDeliveryResult, E>) -> Result<(), Refusal> {
+        match report {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err((err, _))) => Err(self.refuse(way, &err)),
+            Err(_) => Err(Refusal::Fault(Fault::Passing(CLOSED.to_owned()))),
         }
     }
 
@@ -132,7 +157,7 @@ impl Publisher {
         }
         match err.rdkafka_error_code() {
             Some(Code::MessageSizeTooLarge | Code::MessageBatchTooLarge) => Refusal::TooLarge,
-            _ => unavailable(format!("the broker did not store it: {}", Fault::from(err.clone()))),
+            _ => Refusal::Fault(err.clone().into()),
         }
     }
 
@@ -150,8 +175,8 @@ impl Publisher {
         }
     }
 
-    fn way(&self) -> Result<Way, PublishError> {
-        self.slot().clone().ok_or_else(|| PublishError::Unavailable("it is closed".to_owned()))
+    fn way(&self) -> Result<Way, Refusal> {
+        self.slot().clone().ok_or_else(|| Refusal::Fault(Fault::Passing(CLOSED.to_owned())))
     }
 
     fn slot(&self) -> MutexGuard<'_, Option<Way>> {
@@ -165,6 +190,7 @@ impl Drop for Publisher {
     }
 }
 
-fn unavailable(why: impl Into<String>) -> Refusal {
-    Refusal::Other(PublishError::Unavailable(why.into()))
+async fn within(sent: impl Future<Output = Result<(), Refusal>>) -> Result<(), Refusal> {
+    let late = || Refusal::Fault(Fault::Passing(format!("no answer within {PUBLISH_LIMIT:?}")));
+    timeout(PUBLISH_LIMIT, sent).await.unwrap_or_else(|_| Err(late()))
 }

@@ -48,7 +48,7 @@ impl Kafka {
     async fn send(&self, lane: LaneId, batch: &[Arc<Envelope>]) -> Result<(), Refusal> {
         let body_max = self.publisher.body_max();
         let records = batch.iter().map(|envelope| Record::new(envelope, body_max)).collect::<Result<Vec<_>, _>>();
-        let records = records.map_err(|why| Refusal::Other(PublishError::Unavailable(why)))?;
+        let records = records.map_err(|why| Refusal::Fault(Fault::Passing(why)))?;
         self.publisher.publish(lane, &records).await
     }
 
@@ -89,10 +89,7 @@ impl Queue for Kafka {
             }
             sent => sent,
         };
-        sent.map_err(|refusal| match refusal {
-            Refusal::Other(err) => err,
-            Refusal::TooLarge => PublishError::Unavailable("the topic takes no event of this length".to_owned()),
-        })
+        sent.map_err(PublishError::from)
     }
 
     async fn subscribe(&self, sink: &SinkName) -> Result<Box<dyn Subscription>, QueueError> {
@@ -141,6 +138,13 @@ impl Queue for Kafka {
     async fn backlog(&self) -> Result<Vec<Backlog>, QueueError> {
         self.open_still()?;
         Ok(self.shared.backlog().await?)
+    }
+
+    /// Without a look at how far each has come.
+    async fn orphans(&self, configured: &[SinkName]) -> Result<Vec<SinkName>, QueueError> {
+        self.open_still()?;
+        let is_orphan = |sink: &SinkName| *sink != SinkName::archive() && !configured.contains(sink);
+        Ok(self.shared.sinks().await.into_iter().filter(is_orphan).collect())
     }
 
     async fn passed(&self, sink: &SinkName, lane: LaneId) -> Result<Option<Position>, QueueError> {

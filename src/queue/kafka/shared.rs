@@ -147,24 +147,25 @@ impl Shared {
 
     /// Of every sink that has a place: one that has none in any lane is only a name.
     pub(super) async fn backlog(&self) -> Result<Vec<Backlog>, Fault> {
-        let (topic, lanes) = (self.names.topic().to_owned(), self.lanes);
-        let mut rows = Vec::new();
+        let mut places = Vec::new();
         for sink in self.sinks().await {
             let committed = self.committed(&sink).await?;
-            if committed.iter().all(Option::is_none) {
-                continue;
+            if committed.iter().any(Option::is_some) {
+                places.push((sink, committed));
             }
-            let asked = topic.clone();
-            // After the places, so that none is beyond its end.
-            let spans = self.cluster.ask(move |asking, limit| offsets::spans(asking, &asked, lanes, limit)).await?;
+        }
+        let (topic, lanes) = (self.names.topic().to_owned(), self.lanes);
+        // After the places, so that none is beyond its end.
+        let spans = self.cluster.ask(move |asking, limit| offsets::spans(asking, &topic, lanes, limit)).await?;
+        let mut rows = Vec::new();
+        for (sink, committed) in places {
             let place = self.known_place(&sink);
-            rows.extend(lanes.lanes().zip(committed).zip(spans).map(|((lane, committed), span)| {
+            for ((lane, committed), span) in lanes.lanes().zip(committed).zip(&spans) {
                 let feed = place.as_ref().map(|place| place.feed(lane));
-                let passed = feed.and_then(|feed| feed.passed()).or(committed);
-                let waiting = waiting(passed, span);
+                let waiting = waiting(feed.and_then(|feed| feed.passed()).or(committed), *span);
                 let oldest = feed.filter(|_| waiting > 0).and_then(|feed| feed.oldest());
-                Backlog { sink: sink.clone(), lane, waiting, oldest }
-            }));
+                rows.push(Backlog { sink: sink.clone(), lane, waiting, oldest });
+            }
         }
         Ok(rows)
     }
@@ -203,7 +204,7 @@ impl Shared {
     }
 
     /// Those of this process, and those that have a group.
-    async fn sinks(&self) -> BTreeSet<SinkName> {
+    pub(super) async fn sinks(&self) -> BTreeSet<SinkName> {
         let is_fresh = |known: &Known| known.read_at.is_some_and(|at| at.elapsed() < GROUPS_FOR);
         if !is_fresh(&lock(&self.known)) {
             match self.cluster.groups().await {
