@@ -21,6 +21,13 @@ struct Property {
     value: PropertyValue,
 }
 
+/// What Cloud says of the comment itself; Data Center does not.
+#[derive(Deserialize)]
+struct Comment {
+    #[serde(rename = "jsdPublic", default)]
+    public: Option<bool>,
+}
+
 #[derive(Deserialize)]
 struct PropertyValue {
     internal: bool,
@@ -54,16 +61,16 @@ pub(super) async fn internal(site: &Site, issue_id: &str, comment_id: &str, afte
 
 async fn ask(site: &Site, issue_id: &str, comment_id: &str, deadline: Instant) -> Asked<bool> {
     let comment = format!("/rest/api/2/issue/{issue_id}/comment/{comment_id}");
-    let property = format!("{comment}/properties/sd.public.comment");
+    let property = format!("/rest/api/2/comment/{comment_id}/properties/sd.public.comment");
     let answer = site.http.call(Request::get(Endpoint::CommentProperty, &property), deadline).await?;
     if answer.status.as_u16() != 404 {
         return Ok(answer.parse::<Property>(site.connection())?.value.internal);
     }
     site.login_is_good(deadline).await?;
-    // No property means public only while the comment itself is there: of one that is gone nobody can tell what it was.
+    // No property means public only while the comment itself is there and does not say otherwise: of one that is gone nobody can tell.
     let answer = site.http.call(Request::get(Endpoint::Comment, &comment), deadline).await?;
     match answer.status.as_u16() {
-        200 => Ok(false),
+        200 => Ok(answer.parse::<Comment>(site.connection())?.public == Some(false)),
         403 | 404 if answer.is_json => Ok(true),
         _ => Err(answer.refused(site.connection())),
     }

@@ -11,6 +11,8 @@ pub(super) enum Endpoint {
     CommentProperty,
     ServerInfo,
     Myself,
+    MyPermissions,
+    Project,
     Field,
 }
 
@@ -19,7 +21,7 @@ impl Endpoint {
     pub(super) fn is_about_issues(self) -> bool {
         match self {
             Self::Bulkfetch | Self::Search | Self::Issue | Self::Comment | Self::CommentProperty => true,
-            Self::ServerInfo | Self::Myself | Self::Field => false,
+            Self::ServerInfo | Self::Myself | Self::MyPermissions | Self::Project | Self::Field => false,
         }
     }
 
@@ -32,6 +34,8 @@ impl Endpoint {
             Self::CommentProperty => "comment_property",
             Self::ServerInfo => "server_info",
             Self::Myself => "myself",
+            Self::MyPermissions => "my_permissions",
+            Self::Project => "project",
             Self::Field => "field",
         }
     }

@@ -22,6 +22,8 @@ use crate::setting::{BaseUrl, ConnectionName};
 
 /// So many answers 500 about issues, without another between them, are about the site.
 const BROKEN_MAX: u32 = 2;
+/// Nobody is taken to mean that we should stay away for longer.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(86_400);
 
 pub(super) struct Http {
     connection: ConnectionName,
@@ -54,6 +56,8 @@ pub(super) struct Answer {
     /// When the request started: what happened before it is in the answer.
     pub asked: Instant,
     pub asked_at: Timestamp,
+    /// How far Jira's clock was ahead of ours, if it told the time.
+    pub clock_ahead_ms: Option<i64>,
 }
 
 /// Why the answer cannot be used, and for how long.
@@ -131,6 +135,9 @@ impl Http {
         let answered = self.exchange(request, left).await;
         let label = answered.as_ref().map_or("error", |(status, ..)| code(*status));
         self.count(endpoint, label, asked);
+        let now = self.clock.now();
+        let told = answered.as_ref().ok().and_then(|(_, headers, _)| http_date(headers.get(header::DATE)?.to_str().ok()?));
+        let clock_ahead_ms = told.map(|told| told.ms() - now.ms());
         match answered.and_then(|(status, headers, body)| self.judge(endpoint, anonymous, status, &headers, body)) {
             Ok((status, body, is_json)) => {
                 if status.as_u16() < 500 {
@@ -139,7 +146,7 @@ impl Http {
                         tracing::info!(connection = %self.connection, "Jira of connection `{}` answers again", self.connection);
                     }
                 }
-                Ok(Answer { status, body, is_json, asked, asked_at })
+                Ok(Answer { status, body, is_json, asked, asked_at, clock_ahead_ms })
             }
             Err(trouble) => Err(self.pause(trouble, asked, anonymous)),
         }
@@ -268,19 +275,24 @@ fn login_denied(status: StatusCode, headers: &HeaderMap) -> Option<&'static str>
     None
 }
 
-/// Seconds or an HTTP date.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+/// How long a server asks us to stay away: seconds, or an HTTP date. At most a day.
+pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
-    }
-    let time = |text: &str| {
-        let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
-        Some(Timestamp::from_ms(at.as_millisecond()))
+    let span = match text.parse::<f64>() {
+        Ok(seconds) if seconds >= RETRY_AFTER_MAX.as_secs_f64() => RETRY_AFTER_MAX,
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
+        Err(_) => {
+            // By the server's own clock where it gives it: ours may be wrong.
+            let now = headers.get(header::DATE).and_then(|date| http_date(date.to_str().ok()?)).unwrap_or(now);
+            http_date(text)?.since(now)
+        }
     };
-    // By Jira's own clock where it gives it: ours may be wrong.
-    let now = headers.get(header::DATE).and_then(|date| time(date.to_str().ok()?)).unwrap_or(now);
-    Some(time(text)?.since(now))
+    Some(span.min(RETRY_AFTER_MAX))
+}
+
+fn http_date(text: &str) -> Option<Timestamp> {
+    let at = jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok()?;
+    Some(Timestamp::from_ms(at.as_millisecond()))
 }
 
 fn is_json(headers: &HeaderMap, body: &[u8]) -> bool {
@@ -329,6 +341,9 @@ mod tests {
         for (pairs, seconds) in [
             (vec![("retry-after", "6")], Some(6.0)),
             (vec![("retry-after", " 1.5 ")], Some(1.5)),
+            (vec![("retry-after", "999999999999")], Some(86_400.0)),
+            (vec![("retry-after", "1e300")], Some(86_400.0)),
+            (vec![("retry-after", "Sun, 22 Nov 2099 10:00:30 GMT")], Some(86_400.0)),
             (vec![("retry-after", "Sun, 22 Nov 2026 10:00:30 GMT")], Some(30.0)),
             (vec![("retry-after", "Sun, 22 Nov 2026 09:00:30 GMT")], Some(0.0)),
             (vec![("retry-after", "Sun, 22 Nov 2026 10:00:30 GMT"), ("date", "Sun, 22 Nov 2026 10:00:20 GMT")], Some(10.0)),

@@ -17,6 +17,7 @@ mod site;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use crate::clock::Timestamp;
 use crate::event::{Issue, Project, Secrecy, ToMarkdown};
 use crate::setting::{BaseUrl, ConnectionName};
 
+pub use http::retry_after;
 pub use probe::{Field, FieldSchema, Myself, ServerInfo};
 pub use settings::{Auth, Flavour, Settings};
 
@@ -123,6 +125,16 @@ impl Jira {
     /// Whom Jira takes us for: the proof of the login.
     pub async fn myself(&self) -> Asked<Myself> {
         probe::myself(&self.site, self.site.deadline()).await
+    }
+
+    /// Which of these permissions our account has; one of a project counts where we have it in any project.
+    pub async fn my_permissions(&self, keys: &[&str]) -> Asked<BTreeMap<String, bool>> {
+        probe::my_permissions(&self.site, keys, self.site.deadline()).await
+    }
+
+    /// Whether the project is there for our account.
+    pub async fn sees_project(&self, key: &str) -> Asked<bool> {
+        probe::sees_project(&self.site, key, self.site.deadline()).await
     }
 
     /// All fields of the site, in Jira's order.

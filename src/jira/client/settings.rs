@@ -35,7 +35,13 @@ pub enum Auth {
 impl Auth {
     /// A credential that this flavour can never accept is refused before Jira counts a failed login.
     pub(super) fn check(&self, connection: &ConnectionName, flavour: Flavour) -> Result<(), JiraError> {
-        let why = match (self, flavour) {
+        let refused = |why| JiraError::Unauthorized { reason: format!("`auth` of connection `{connection}` cannot work: {why}") };
+        self.suits(flavour).map_err(refused)
+    }
+
+    /// Err: why this flavour can never accept it, and what it takes instead.
+    pub fn suits(&self, flavour: Flavour) -> Result<(), &'static str> {
+        Err(match (self, flavour) {
             (Self::ApiToken { .. }, Flavour::Datacenter) => {
                 "its site is a Data Center, which knows no API tokens: use `type = \"pat\"` with a personal access token"
             }
@@ -43,8 +49,7 @@ impl Auth {
                 "its site is on Jira Cloud, which knows no personal access tokens: use `type = \"api-token\"` with e-mail address and token"
             }
             _ => return Ok(()),
-        };
-        Err(JiraError::Unauthorized { reason: format!("`auth` of connection `{connection}` cannot work: {why}") })
+        })
     }
 
     /// The value of `Authorization`, marked so that nobody prints it.

@@ -14,20 +14,21 @@ async fn a_comment_is_internal_public_or_gone() {
     let jira = datacenter(&server);
     server.misbehave(|call| {
         let internal = |internal: bool| Json(json!({ "key": "sd.public.comment", "value": { "internal": internal } })).into_response();
-        match call.path.trim_start_matches("/jira/rest/api/2/issue/7/comment/") {
-            "1/properties/sd.public.comment" => Some(internal(true)),
-            "2/properties/sd.public.comment" => Some(internal(false)),
-            "3" => Some(Json(json!({ "id": "3", "body": "text" })).into_response()),
+        match call.path.trim_start_matches("/jira/rest/api/2/") {
+            "comment/1/properties/sd.public.comment" => Some(internal(true)),
+            "comment/2/properties/sd.public.comment" => Some(internal(false)),
+            "issue/7/comment/3" => Some(Json(json!({ "id": "3", "body": "text" })).into_response()),
+            "issue/7/comment/5" => Some(Json(json!({ "id": "5", "body": "text", "jsdPublic": false })).into_response()),
             _ => None,
         }
     });
     for _ in 0..2 {
-        for (id, internal) in [("1", true), ("2", false), ("3", false), ("4", true)] {
+        for (id, internal) in [("1", true), ("2", false), ("3", false), ("4", true), ("5", true)] {
             assert_eq!(jira.comment_internal("7", id, began).await, Ok(internal), "{id}");
         }
     }
-    // One each for 1 and 2, two each for 3 and 4, and one look at the login; nothing for the second round.
-    assert_eq!(server.calls().len(), 7, "{:?}", server.paths());
+    // One each for 1 and 2, two each for the others, and one look at the login; nothing for the second round.
+    assert_eq!(server.calls().len(), 9, "{:?}", server.paths());
 }
 
 #[tokio::test]

@@ -40,7 +40,14 @@ async fn recorded_answers_are_read() {
         let listed = said["issues"].as_array().cloned().unwrap_or_else(|| vec![said.clone()]);
         let whole = |issue: &Value| issue["id"].is_string() && issue["fields"]["summary"].is_string();
         let expected = listed.iter().filter(|issue| whole(issue)).count();
-        let answer = Answer { status: http::StatusCode::OK, body, is_json: true, asked: Instant::now(), asked_at: Clock::system().now() };
+        let answer = Answer {
+            status: http::StatusCode::OK,
+            body,
+            is_json: true,
+            asked: Instant::now(),
+            clock_ahead_ms: None,
+            asked_at: Clock::system().now(),
+        };
         let read = read_bulk(&jira.site, answer).await.map_or(0, |bulk| bulk.seen.len());
         assert!(read >= expected, "{}: {read} of {expected} issues", path.display());
         issues += read;
