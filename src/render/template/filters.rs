@@ -1,4 +1,5 @@
-//! The filters of templates: those of the engine that can do no harm, and ours: `link`, `truncate`, `date`.
+//! The filters of templates: those of the engine that can do no harm, and ours: `link`, `truncate`, `date`, `bold`, `quote`, `duration`,
+//! `mention`.
 //!
 //! A filter that gives plain text gives it unescaped, and it is escaped when it is printed; one that gives text in the dialect marks
 //! it safe. So nothing is escaped twice, and everything once.
@@ -52,7 +53,8 @@ pub(super) const FILTERS: [&str; 36] = [
     "string",
     "title",
 ];
-pub(super) const MORE_FILTERS: [&str; 6] = ["trim", "truncate", "unique", "upper", "urlencode", "zip"];
+pub(super) const MORE_FILTERS: [&str; 10] =
+    ["trim", "truncate", "unique", "upper", "urlencode", "zip", "bold", "duration", "mention", "quote"];
 
 /// These would declare text safe that is not, or show the engine's inside.
 const REMOVED: [&str; 8] = ["safe", "escape", "e", "tojson", "pprint", "format", "indent", "chain"];
@@ -70,6 +72,10 @@ pub(super) fn install(environment: &mut Environment<'static>, dialect: Dialect) 
     environment.add_filter("count", |value: &Value| length(value));
     environment.add_filter("truncate", move |value: &Value, characters: Option<usize>| truncate(dialect, value, characters.unwrap_or(255)));
     environment.add_filter("link", move |label: &Value, address: &Value| link(dialect, label, address));
+    environment.add_filter("bold", move |value: &Value| bold(dialect, value));
+    environment.add_filter("quote", move |value: &Value| quote(dialect, value));
+    environment.add_filter("duration", |value: &Value| duration(value));
+    environment.add_filter("mention", move |value: &Value| mention(dialect, value));
     environment
         .add_filter("date", |value: &Value, format: Option<String>, zone: Option<String>| date(value, format.as_deref(), zone.as_deref()));
 }
@@ -173,6 +179,67 @@ fn link(dialect: Dialect, label: &Value, address: &Value) -> Value {
     let address = address.to_string();
     let shown = if is_nothing(label) { address.clone() } else { words(dialect, label) };
     Value::from_safe_string(dialect.link(&shown, &address))
+}
+
+/// As it is printed in the dialect.
+fn shown(dialect: Dialect, value: &Value) -> String {
+    if is_nothing(value) {
+        return String::new();
+    }
+    if let Some(body) = value.downcast_object_ref::<Body>() {
+        return body.shown().to_owned();
+    }
+    let text = value.to_string();
+    if value.is_safe() { text } else { dialect.escape(&text) }
+}
+
+fn bold(dialect: Dialect, value: &Value) -> Value {
+    let text = shown(dialect, value);
+    let text = text.trim();
+    // A mark that stands in the text itself would end the bold there.
+    let marked = match dialect {
+        _ if text.is_empty() => return Value::UNDEFINED,
+        Dialect::SlackMrkdwn if !text.contains(['*', '\n']) => format!("*{text}*"),
+        Dialect::Markdown if !text.contains('\n') => format!("**{text}**"),
+        Dialect::Plain | Dialect::SlackMrkdwn | Dialect::Markdown => text.to_owned(),
+    };
+    Value::from_safe_string(marked)
+}
+
+/// Every line begins with `> `, which all dialects read as a quotation.
+fn quote(dialect: Dialect, value: &Value) -> Value {
+    let text = shown(dialect, value);
+    if text.trim().is_empty() {
+        return Value::UNDEFINED;
+    }
+    let lines: Vec<String> = text.trim_end().lines().map(|line| format!("> {line}").trim_end().to_owned()).collect();
+    Value::from_safe_string(lines.join("\n"))
+}
+
+/// `{{ worklog.seconds | duration }}` is `2h 30m`. What is no number of seconds stays as it is.
+fn duration(value: &Value) -> Value {
+    if is_nothing(value) {
+        return Value::UNDEFINED;
+    }
+    let Some(seconds) = value.as_i64().or_else(|| value.to_string().trim().parse().ok()) else { return value.clone() };
+    let (minutes, rest) = (seconds.unsigned_abs() / 60, seconds.unsigned_abs() % 60);
+    let parts = [(minutes / 60, "h"), (minutes % 60, "m"), (if minutes == 0 { rest } else { 0 }, "s")];
+    let written: Vec<String> = parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}")).collect();
+    let sign = if seconds < 0 { "-" } else { "" };
+    Value::from(if written.is_empty() { "0m".to_owned() } else { format!("{sign}{}", written.join(" ")) })
+}
+
+/// `{{ issue.assignee | mention }}`: in Slack a mark that the sink turns into a mention of whom the account belongs to; else the name.
+/// Text of a ticket cannot make such a mark: its brackets are escaped.
+fn mention(dialect: Dialect, value: &Value) -> Value {
+    let text = |name: &str| value.get_attr(name).ok().filter(|member| !is_nothing(member)).map(|member| member.to_string());
+    let (Some(id), name) = (text("id"), text("name")) else { return value.clone() };
+    let name = name.unwrap_or_else(|| "somebody".to_owned());
+    let is_plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'-' | b'_' | b'.' | b'@'));
+    match dialect {
+        Dialect::SlackMrkdwn if is_plain => Value::from_safe_string(format!("<@jira:{id}|{}>", dialect.escape(&name))),
+        Dialect::SlackMrkdwn | Dialect::Plain | Dialect::Markdown => Value::from(name),
+    }
 }
 
 /// `{{ event.occurred_at | date("%H:%M", "Europe/Berlin") }}`; a day without a time has no zone.

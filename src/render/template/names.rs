@@ -235,6 +235,10 @@ impl Checker<'_, '_> {
             let hint = format!("use a filter: `{{{{ {} | {} }}}}`", path.join("."), if method == "length" { "length" } else { "upper" });
             return Err(TemplateError::new(line(tag, start), format!("`{}` has no function `{method}`", path.join(".")), hint));
         }
+        if name == "field" {
+            let hint = "write the field's name as text: `field(\"Story Points\")`";
+            return Err(TemplateError::new(line(tag, start), "`field` needs the name of a field", hint));
+        }
         self.reference(path, line(tag, start))?;
         Ok(at)
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use minijinja::value::{Object, ObjectRepr};
+use minijinja::value::{Enumerator, Object, ObjectRepr};
 use minijinja::{Error, ErrorKind, State, Value};
 use serde_json::Value as Json;
 
@@ -43,6 +43,27 @@ impl Object for Body {
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.words())
+    }
+}
+
+/// Something with a name: a person, a status, a ticket. Printed it is the name, its members are there all the same.
+#[derive(Debug)]
+struct Thing {
+    name: String,
+    members: Value,
+}
+
+impl Object for Thing {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.members.get_item(key).ok().filter(|member| !member.is_undefined())
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        self.members.try_iter().map_or(Enumerator::Empty, |keys| Enumerator::Values(keys.collect()))
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
     }
 }
 
@@ -85,13 +106,19 @@ fn value(name: &str, json: &Json, dialect: Dialect) -> Value {
         },
         Json::String(text) => Value::from(text.as_str()),
         Json::Array(items) => items.iter().map(|item| value("", item, dialect)).collect::<Vec<_>>().into(),
-        Json::Object(members) => Value::from_pairs(members.iter().map(|(key, member)| {
-            let shown = match member {
-                Json::String(markdown) if key == "body" && WITH_BODY.contains(&name) => body(markdown, dialect),
-                member => value(key, member, dialect),
-            };
-            (key.as_str(), shown)
-        })),
+        Json::Object(members) => {
+            let values = Value::from_pairs(members.iter().map(|(key, member)| {
+                let shown = match member {
+                    Json::String(markdown) if key == "body" && WITH_BODY.contains(&name) => body(markdown, dialect),
+                    member => value(key, member, dialect),
+                };
+                (key.as_str(), shown)
+            }));
+            match ["name", "key"].into_iter().find_map(|name| members.get(name)?.as_str()) {
+                Some(name) if members.contains_key("id") => Value::from_object(Thing { name: name.to_owned(), members: values }),
+                _ => values,
+            }
+        }
     }
 }
 
