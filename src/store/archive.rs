@@ -13,6 +13,8 @@ use crate::event::{Entity, Envelope, Event, EventId, Keyed, LaneId, Position};
 
 /// Bodies beyond this are packed on another thread, which takes them longer than half a millisecond.
 const PACKED_HERE_MAX: usize = 256 * 1024;
+/// LZ4 makes nothing smaller than this.
+const RATIO_MAX: usize = 255;
 
 /// A row as it is stored. Packing happens in the caller's task: the writer has better to do.
 pub(super) struct Packed {
@@ -119,7 +121,12 @@ pub(super) async fn expire(connection: &mut Connection, before: Timestamp, limit
 /// An envelope as it came out of the archive.
 pub(super) fn unpack(event: &str, envelope: &[u8]) -> Result<Arc<Envelope>, StoreError> {
     let unreadable = |why: String| StoreError::Unusable(format!("the archived envelope of `{event}` cannot be read: {why}"));
-    let bytes = lz4_flex::decompress_size_prepended(envelope).map_err(|err| unreadable(err.to_string()))?;
+    let (length, packed) = lz4_flex::block::uncompressed_size(envelope).map_err(|err| unreadable(err.to_string()))?;
+    // Garbled bytes may claim any length, and memory is taken before anything is read.
+    if length / RATIO_MAX > packed.len() {
+        return Err(unreadable(format!("it claims {length} bytes out of {}", packed.len())));
+    }
+    let bytes = lz4_flex::decompress(packed, length).map_err(|err| unreadable(err.to_string()))?;
     Envelope::decode(&Bytes::from(bytes)).map(Arc::new).map_err(|err| unreadable(err.to_string()))
 }
 
@@ -165,16 +172,33 @@ impl Store {
         rows.into_iter().map(Archived::try_from).collect()
     }
 
-    /// The newest events, newest first.
-    pub async fn archived_latest(&self, limit: usize) -> Result<Vec<Archived>, StoreError> {
-        let sql = "SELECT event_id, lane, position, envelope FROM archive ORDER BY received_at DESC, lane DESC, position DESC, number DESC LIMIT ?";
-        let rows: Vec<Stored> = self.fetch(Statement::new(sql).bind(super::limit(limit))).await?;
-        rows.into_iter().map(Archived::try_from).collect()
-    }
-
     /// How many different events the archive holds.
     pub async fn archived_count(&self) -> Result<u64, StoreError> {
         let count: Option<(i64,)> = self.fetch_one(Statement::new("SELECT count(*) FROM archive")).await?;
         Ok(count.map_or(0, |(count,)| count.unsigned_abs()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn garbled_bytes_take_no_memory_for_what_they_claim() {
+        let claims = [&u32::MAX.to_le_bytes()[..], &[0; 40]].concat();
+        let err = unpack("acme:1", &claims).expect_err("refused").to_string();
+        assert!(err.contains("`acme:1` cannot be read: it claims 4294967295 bytes out of 40"), "{err}");
+        let largest = lz4_flex::compress_prepend_size(&vec![0; 25 << 20]);
+        assert!(unpack("acme:1", &largest).expect_err("no envelope").to_string().contains("format 0"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), length in 0_u32..4_000, prefixed in any::<bool>()) {
+            let bytes = if prefixed { [&length.to_le_bytes()[..], &bytes].concat() } else { bytes };
+            let _ended = unpack("acme:1", &bytes);
+        }
     }
 }

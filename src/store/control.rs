@@ -65,6 +65,15 @@ impl Store {
         Ok(value.map(|(value,)| value))
     }
 
+    /// All control rows whose names begin so.
+    pub async fn controls(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let like = format!("{prefix}%");
+        let statement = Statement::new("SELECT name, value FROM control WHERE name LIKE ? ORDER BY name").bind(like.as_str());
+        let rows: Vec<(String, String)> = self.fetch(statement).await?;
+        // `LIKE` knows wildcards, and on SQLite no case.
+        Ok(rows.into_iter().filter(|(name, _)| name.starts_with(prefix)).collect())
+    }
+
     /// Sets or removes a control row and wakes who watches.
     pub async fn set_control(&self, name: &str, value: Option<&str>, at: Timestamp) -> Result<(), StoreError> {
         let order = Order::SetControl { name: name.to_owned(), value: value.map(str::to_owned), at };

@@ -2,7 +2,7 @@
 
 use super::db::{Connection, Statement, Value};
 use super::parked::{COLUMNS, Stored};
-use super::rows::ParkedRow;
+use super::rows::{DeadFilter, DeadSelection, ParkedRow};
 use super::writer::Order;
 use super::{Store, StoreError, set};
 use crate::clock::Timestamp;
@@ -12,16 +12,16 @@ use crate::setting::SinkName;
 type Key = (String, String, String, i64);
 
 /// A retried delivery begins anew: no attempts, and its age counts from now, else `max_age` would end it at once.
-pub(super) async fn retry(connection: &mut Connection, ids: Option<&[String]>, now: Timestamp) -> Result<u64, StoreError> {
+pub(super) async fn retry(connection: &mut Connection, which: &DeadSelection, now: Timestamp) -> Result<u64, StoreError> {
     const HEAD: &str = "WITH woken (event_id, sink, target, generation) AS (";
     const TAIL: &str = ") DELETE FROM journal WHERE progress = 'dead' AND (event_id, sink, target, generation) IN \
         (SELECT event_id, sink, target, generation FROM woken)";
     let values: for<'r> fn(&'r Key) -> [Value<'r>; 4] =
         |(event, sink, target, generation)| [event.as_str().into(), sink.as_str().into(), target.as_str().into(), (*generation).into()];
     let mut count = 0;
-    for ids in parts(ids) {
+    for part in parts(which) {
         let statement = Statement::new("UPDATE parked SET state = 'waiting', attempts = 0, not_before = ?, first_at = ? WHERE ");
-        let statement = which(statement.bind(now.ms()).bind(now.ms()), ids);
+        let statement = part.of(statement.bind(now.ms()).bind(now.ms()));
         let woken: Vec<Key> = connection.fetch(statement.push(" RETURNING event_id, sink, target, generation")).await?;
         // What is `dead` in the journal would count as done; as if never tried, it may act again.
         set::insert(connection, HEAD, &woken, values, TAIL).await?;
@@ -30,32 +30,68 @@ pub(super) async fn retry(connection: &mut Connection, ids: Option<&[String]>, n
     Ok(u64::try_from(count).unwrap_or(u64::MAX))
 }
 
-pub(super) async fn drop(connection: &mut Connection, ids: Option<&[String]>) -> Result<u64, StoreError> {
+pub(super) async fn drop(connection: &mut Connection, which: &DeadSelection) -> Result<u64, StoreError> {
     let mut count = 0;
-    for ids in parts(ids) {
-        count += connection.execute(which(Statement::new("DELETE FROM parked WHERE "), ids)).await?;
+    for part in parts(which) {
+        count += connection.execute(part.of(Statement::new("DELETE FROM parked WHERE "))).await?;
     }
     Ok(count)
 }
 
-/// All at once where no ids are given.
-fn parts(ids: Option<&[String]>) -> Vec<Option<&[String]>> {
-    ids.map_or_else(|| vec![None], |ids| set::lists(ids).map(Some).collect())
+/// What one statement can name.
+enum Part<'a> {
+    Ids(&'a [String]),
+    Matching(&'a DeadFilter),
 }
 
-fn which<'a>(statement: Statement<'a>, ids: Option<&'a [String]>) -> Statement<'a> {
-    let statement = statement.push("state = 'dead'");
-    match ids {
-        Some(ids) => statement.push(" AND id IN ").list(ids),
-        None => statement,
+fn parts(which: &DeadSelection) -> Vec<Part<'_>> {
+    match which {
+        DeadSelection::Ids(ids) => set::lists(ids).map(Part::Ids).collect(),
+        DeadSelection::Matching(filter) => vec![Part::Matching(filter)],
     }
 }
 
+impl<'a> Part<'a> {
+    /// The condition behind a `WHERE`.
+    fn of(&self, statement: Statement<'a>) -> Statement<'a> {
+        let statement = statement.push("state = 'dead'");
+        match self {
+            Self::Ids(ids) => statement.push(" AND id IN ").list(ids),
+            Self::Matching(filter) => matching(statement, filter),
+        }
+    }
+}
+
+fn matching<'a>(mut statement: Statement<'a>, filter: &'a DeadFilter) -> Statement<'a> {
+    for (condition, value) in [(" AND sink = ?", &filter.sink), (" AND target = ?", &filter.target)] {
+        if let Some(value) = value {
+            statement = statement.push(condition).bind(value.as_str());
+        }
+    }
+    if let Some(part) = &filter.reason {
+        let escaped = part.to_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_");
+        statement = statement.push(" AND LOWER(reason) LIKE ? ESCAPE '!'").bind(format!("%{escaped}%"));
+    }
+    if let Some(since) = filter.since {
+        statement = statement.push(" AND last_at >= ?").bind(since.ms());
+    }
+    statement
+}
+
 impl Store {
-    /// Dead letters, oldest first.
-    pub async fn dead_letters(&self, limit: usize) -> Result<Vec<ParkedRow>, StoreError> {
-        let statement = Statement::new(format!("SELECT {COLUMNS} FROM parked WHERE state = 'dead' ORDER BY first_at, id LIMIT ?"));
-        let rows: Vec<Stored> = self.fetch(statement.bind(super::limit(limit))).await?;
+    /// Dead letters, oldest first; those behind `after` (when it was first tried, and its id), if it is given.
+    pub async fn dead_letters(
+        &self,
+        filter: &DeadFilter,
+        after: Option<(Timestamp, &str)>,
+        limit: usize,
+    ) -> Result<Vec<ParkedRow>, StoreError> {
+        let statement = Statement::new(format!("SELECT {COLUMNS} FROM parked WHERE state = 'dead'"));
+        let mut statement = matching(statement, filter);
+        if let Some((first_at, id)) = after {
+            statement = statement.push(" AND (first_at, id) > (?, ?)").bind(first_at.ms()).bind(id);
+        }
+        let rows: Vec<Stored> = self.fetch(statement.push(" ORDER BY first_at, id LIMIT ?").bind(super::limit(limit))).await?;
         rows.into_iter().map(ParkedRow::try_from).collect()
     }
 
@@ -72,13 +108,13 @@ impl Store {
         rows.into_iter().map(|(sink, count)| Ok((super::sink(&sink)?, count.unsigned_abs()))).collect()
     }
 
-    /// Makes dead letters wait again, from now; none: all. Returns how many.
-    pub async fn retry_dead(&self, ids: Option<&[String]>, now: Timestamp) -> Result<u64, StoreError> {
-        self.order_and_wake(Order::RetryDead { ids: ids.map(<[String]>::to_vec), now }).await
+    /// Makes dead letters wait again, from now. Returns how many.
+    pub async fn retry_dead(&self, which: DeadSelection, now: Timestamp) -> Result<u64, StoreError> {
+        self.order_and_wake(Order::RetryDead { which, now }).await
     }
 
     /// Gives dead letters up; their journal rows stay `dead`. Returns how many.
-    pub async fn drop_dead(&self, ids: Option<&[String]>) -> Result<u64, StoreError> {
-        self.order_and_wake(Order::DropDead { ids: ids.map(<[String]>::to_vec) }).await
+    pub async fn drop_dead(&self, which: DeadSelection) -> Result<u64, StoreError> {
+        self.order_and_wake(Order::DropDead { which }).await
     }
 }

@@ -8,13 +8,16 @@ mod archive;
 mod control;
 mod db;
 mod dead;
+mod events;
 mod journal;
 mod lead;
 mod parked;
 mod people;
+mod replays;
 mod rows;
 mod set;
 mod settings;
+mod threads;
 mod ticket_effects;
 mod tickets;
 mod waiting;
@@ -28,10 +31,12 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use db::{Look, Tables};
 pub use lead::Lead;
 pub use rows::{
-    ArchiveRow, Archived, ChangeRow, CommentRow, DeliveryKey, Ended, JournalRow, Parked, ParkedRow, ParkedState, Progress, ProjectRow,
-    TicketEffect, TicketRow, UserRow, Version, Waiting, WaitingKey, Write,
+    ArchiveRow, Archived, ChangeRow, CommentRow, DeadFilter, DeadSelection, DeliveryKey, Ended, EventFilter, EventPlace, JournalRow,
+    Parked, ParkedRow, ParkedState, Progress, ProjectRow, Replay, ReplayCounts, ReplayLane, ReplayPlace, ReplayState, ReplayStep,
+    ThreadRow, TicketEffect, TicketRow, UserRow, Version, Waiting, WaitingKey, Write,
 };
 pub use settings::{Settings, Wrong};
 pub use tickets::TicketView;
@@ -96,6 +101,11 @@ impl Store {
         Ok(store)
     }
 
+    /// What can be seen of it without changing it: whether it can be reached, and whose tables it has.
+    pub async fn look(settings: &Settings, data_dir: &Path) -> Result<Look, StoreError> {
+        db::look(settings, data_dir).await
+    }
+
     /// Whether other processes may use it too.
     pub fn is_shared(&self) -> bool {
         self.shared.db.is_shared()
@@ -116,7 +126,7 @@ impl Store {
         self.order(Order::Check).await.map(drop)
     }
 
-    /// Changes whenever a control row or a dead letter's state was changed: at once through this process, within seconds through another.
+    /// Changes whenever a control row or a dead letter's state was changed, or a replay was ordered: at once through this process, within seconds through another.
     pub fn orders(&self) -> watch::Receiver<u64> {
         self.shared.orders.subscribe()
     }
@@ -127,7 +137,9 @@ impl Store {
         let (archive, journal) = (before(self.shared.archive_retention), before(self.shared.journal_retention));
         let mut count = self.expire_all(|| Order::ExpireArchive { before: archive, limit: EXPIRED_AT_ONCE }).await?;
         count += self.expire_all(|| Order::ExpireJournal { before: journal, limit: EXPIRED_AT_ONCE }).await?;
+        count += self.order(Order::ExpireThreads { before: journal }).await?;
         self.expire_workers(now).await?;
+        self.order(Order::ExpireReplays { before: journal }).await?;
         Ok(count)
     }
 

@@ -21,9 +21,14 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 impl ParkedRow {
     /// A new id: `d` and ten characters, 50 random bits. A row that met another's id would be refused, not lost.
     pub fn new_id() -> String {
-        let mut random = rand::rng();
-        std::iter::once('d').chain((0..10).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())]))).collect()
+        new_id('d')
     }
+}
+
+/// A letter that says of what, and ten characters: 50 random bits.
+pub(super) fn new_id(letter: char) -> String {
+    let mut random = rand::rng();
+    std::iter::once(letter).chain((0..10).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())]))).collect()
 }
 
 impl ParkedState {

@@ -13,7 +13,7 @@ pub struct DeliveryKey {
     pub sink: SinkName,
     pub event_id: EventId,
     pub target: Arc<str>,
-    /// Always 0 in this version; part of the key, so that the same event could be delivered anew.
+    /// 0 on the way in; a replay that delivers everything once more has one of its own.
     pub generation: u32,
 }
 
@@ -31,6 +31,41 @@ pub struct Archived {
     pub envelope: Arc<Envelope>,
     pub lane: LaneId,
     pub position: Position,
+}
+
+/// Which events of the archive; all that is given must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    pub kind: Option<String>,
+    pub connection: Option<String>,
+    /// A key that the issue has or had.
+    pub issue_key: Option<String>,
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+}
+
+/// Where an event stands in the archive by its age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventPlace {
+    pub received_at: Timestamp,
+    pub number: i64,
+}
+
+/// Which dead letters; all that is given must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeadFilter {
+    pub sink: Option<String>,
+    pub target: Option<String>,
+    /// A part of the reason, in capitals or not.
+    pub reason: Option<String>,
+    /// Tried for the last time then or later.
+    pub since: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeadSelection {
+    Ids(Vec<String>),
+    Matching(DeadFilter),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,8 +163,12 @@ pub struct Write {
     pub tried: Vec<ParkedRow>,
     /// New `not_before` for all waiting rows concerned.
     pub postpone: Vec<(Waiting, Timestamp)>,
+    /// Messages that began a thread.
+    pub threads: Vec<ThreadRow>,
     /// Effects in the ticket store, in order.
     pub tickets: Vec<TicketEffect>,
+    /// How far a lane came in a replay with all of this.
+    pub replay: Option<ReplayStep>,
 }
 
 impl Write {
@@ -140,8 +179,21 @@ impl Write {
             && self.unpark.is_empty()
             && self.tried.is_empty()
             && self.postpone.is_empty()
+            && self.threads.is_empty()
             && self.tickets.is_empty()
+            && self.replay.is_none()
     }
+}
+
+/// The message that began the thread of an issue at a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThreadRow {
+    pub sink: SinkName,
+    pub target: Arc<str>,
+    pub partition_key: PartitionKey,
+    /// What the other side calls it.
+    pub reference: String,
+    pub at: Timestamp,
 }
 
 /// One change to the ticket store. All are guarded: nothing goes back in time, nothing deleted comes back by a late event.
@@ -167,6 +219,75 @@ pub enum TicketEffect {
     Change(Box<ChangeRow>),
     User(UserRow),
     Project(ProjectRow),
+}
+
+/// An order to deliver from the archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replay {
+    pub id: String,
+    /// 0: what was delivered is not delivered again.
+    pub generation: u32,
+    pub since: Timestamp,
+    /// Included.
+    pub until: Timestamp,
+    /// None: all rules of today.
+    pub rule: Option<String>,
+    /// Only count what would happen.
+    pub dry_run: bool,
+    pub ordered_at: Timestamp,
+}
+
+/// One lane of one sink on its way through the archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplayLane {
+    pub replay: Replay,
+    pub sink: SinkName,
+    pub lane: LaneId,
+    pub state: ReplayState,
+    /// How many events there were to look at when the order was given.
+    pub events: u64,
+    pub last: Position,
+    /// The last event that was looked at.
+    pub after: ReplayPlace,
+    pub counts: ReplayCounts,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplayState {
+    Open,
+    Done,
+    Stopped,
+}
+
+/// Where an event stands in a lane of the archive; the number tells two apart that had one position in two queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReplayPlace {
+    pub position: Position,
+    pub number: i64,
+}
+
+/// What became of the events that a replay looked at. `known` ended before, or waits already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReplayCounts {
+    pub seen: u64,
+    pub delivered: u64,
+    pub filtered: u64,
+    pub withheld: u64,
+    pub dead: u64,
+    pub parked: u64,
+    pub known: u64,
+}
+
+/// How far a lane came, to be written with what it did.
+#[derive(Debug, Clone)]
+pub struct ReplayStep {
+    pub replay: String,
+    pub sink: SinkName,
+    pub lane: LaneId,
+    pub after: ReplayPlace,
+    /// Of this step.
+    pub counts: ReplayCounts,
+    pub is_done: bool,
 }
 
 /// What decides which of two snapshots is newer: (issue `updated`, observed at).

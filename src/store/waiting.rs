@@ -76,6 +76,13 @@ impl Store {
         Ok(next.map(|(next,)| Timestamp::from_ms(next)))
     }
 
+    /// How many of each sink wait for just this reason.
+    pub async fn waiting_because(&self, reason: &str) -> Result<Vec<(SinkName, u64)>, StoreError> {
+        let sql = "SELECT sink, count(*) FROM parked WHERE state = 'waiting' AND reason = ? GROUP BY sink ORDER BY sink";
+        let rows: Vec<(String, i64)> = self.fetch(Statement::new(sql).bind(reason)).await?;
+        rows.into_iter().map(|(sink, count)| Ok((super::sink(&sink)?, count.unsigned_abs()))).collect()
+    }
+
     /// Per sink and lane: how many wait, and since when the oldest.
     pub async fn waiting_counts(&self) -> Result<Vec<(SinkName, LaneId, u64, Timestamp)>, StoreError> {
         let sql = "SELECT sink, lane, count(*), min(first_at) FROM parked WHERE state = 'waiting' GROUP BY sink, lane ORDER BY sink, lane";

@@ -10,10 +10,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::archive::{self, Packed};
 use super::db::{Connection, Db};
-use super::rows::Write;
-use super::{StoreError, Worker, control, dead, journal, parked, tickets, workers};
+use super::rows::{DeadSelection, Replay, Write};
+use super::{StoreError, Worker, control, dead, journal, parked, replays, threads, tickets, workers};
 use crate::backoff::Backoff;
 use crate::clock::Timestamp;
+use crate::setting::SinkName;
 
 /// Writes in one transaction. More would only make everybody wait for the slowest.
 const WRITES_MAX: usize = 256;
@@ -43,13 +44,17 @@ pub(super) struct Prepared {
 pub(super) enum Order {
     Check,
     SetControl { name: String, value: Option<String>, at: Timestamp },
-    RetryDead { ids: Option<Vec<String>>, now: Timestamp },
-    DropDead { ids: Option<Vec<String>> },
+    RetryDead { which: DeadSelection, now: Timestamp },
+    DropDead { which: DeadSelection },
     ExpireArchive { before: Timestamp, limit: i64 },
     ExpireJournal { before: Timestamp, limit: i64 },
+    ExpireThreads { before: Timestamp },
     Beat(Worker),
     Leave { name: String },
     ExpireWorkers { before: Timestamp },
+    Replay { replay: Replay, again: bool, sinks: Vec<SinkName>, extents: Vec<replays::Extent> },
+    StopReplay { id: String },
+    ExpireReplays { before: Timestamp },
 }
 
 pub(super) struct Writer {
@@ -190,19 +195,29 @@ async fn perform(connection: &mut Connection, work: Work<'_>) -> Result<u64, Sto
             control::tell(connection).await?;
             control::put(connection, name, value.as_deref(), *at).await
         }
-        Work::Order(Order::RetryDead { ids, now }) => {
+        Work::Order(Order::RetryDead { which, now }) => {
             control::tell(connection).await?;
-            dead::retry(connection, ids.as_deref(), *now).await
+            dead::retry(connection, which, *now).await
         }
-        Work::Order(Order::DropDead { ids }) => {
+        Work::Order(Order::DropDead { which }) => {
             control::tell(connection).await?;
-            dead::drop(connection, ids.as_deref()).await
+            dead::drop(connection, which).await
         }
         Work::Order(Order::ExpireArchive { before, limit }) => archive::expire(connection, *before, *limit).await,
         Work::Order(Order::ExpireJournal { before, limit }) => journal::expire(connection, *before, *limit).await,
+        Work::Order(Order::ExpireThreads { before }) => threads::expire(connection, *before).await,
         Work::Order(Order::Beat(worker)) => workers::beat(connection, worker).await,
         Work::Order(Order::Leave { name }) => workers::leave(connection, name).await,
         Work::Order(Order::ExpireWorkers { before }) => workers::expire(connection, *before).await,
+        Work::Order(Order::Replay { replay, again, sinks, extents }) => {
+            control::tell(connection).await?;
+            replays::order(connection, replay, *again, sinks, extents).await
+        }
+        Work::Order(Order::StopReplay { id }) => {
+            control::tell(connection).await?;
+            replays::stop(connection, id).await
+        }
+        Work::Order(Order::ExpireReplays { before }) => replays::expire(connection, *before).await,
     }
 }
 
@@ -217,12 +232,18 @@ async fn apply(connection: &mut Connection, writes: &[&Prepared]) -> Result<(), 
     for (waiting, until) in rest().flat_map(|write| &write.postpone) {
         parked::postpone(connection, waiting, *until).await?;
     }
-    tickets::apply(connection, rest().flat_map(|write| &write.tickets)).await
+    threads::begin(connection, rest().flat_map(|write| &write.threads)).await?;
+    tickets::apply(connection, rest().flat_map(|write| &write.tickets)).await?;
+    for step in rest().filter_map(|write| write.replay.as_ref()) {
+        replays::stepped(connection, step).await?;
+    }
+    Ok(())
 }
 
 impl Prepared {
     fn rows(&self) -> usize {
-        let Write { archive: _, journal, park, unpark, tried, postpone, tickets } = &self.rest;
-        self.archive.len() + journal.len() + park.len() + unpark.len() + tried.len() + postpone.len() + tickets.len()
+        let Write { archive: _, journal, park, unpark, tried, postpone, threads, tickets, replay } = &self.rest;
+        let sets = [journal.len(), park.len(), unpark.len(), tried.len(), postpone.len(), threads.len(), tickets.len()];
+        self.archive.len() + sets.iter().sum::<usize>() + usize::from(replay.is_some())
     }
 }

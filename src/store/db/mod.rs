@@ -59,6 +59,46 @@ pub(super) fn check(settings: &Settings) -> Result<(), String> {
     }
 }
 
+/// What can be seen of a store without changing it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// For people; without a password.
+    pub name: String,
+    pub tables: Tables,
+}
+
+/// The tables of a store beside those of this program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tables {
+    /// They are made at the first start.
+    None,
+    /// They are brought to this version at the next start.
+    Older,
+    Ours,
+    /// A newer program made them: this one does not start.
+    Newer,
+}
+
+impl Look {
+    fn new(name: String, version: Option<i64>, migrations: &[(i64, &'static str, &'static str)]) -> Self {
+        let ours = migrations.last().map_or(0, |(version, ..)| *version);
+        let tables = match version {
+            None => Tables::None,
+            Some(version) if version < ours => Tables::Older,
+            Some(version) if version == ours => Tables::Ours,
+            Some(_) => Tables::Newer,
+        };
+        Self { name, tables }
+    }
+}
+
+pub(super) async fn look(settings: &Settings, data_dir: &Path) -> Result<Look, StoreError> {
+    match settings.url.strip_prefix("sqlite:") {
+        Some(path) => sqlite::File::look(path, data_dir).await,
+        None => postgres::Server::look(settings, data_dir).await,
+    }
+}
+
 impl Db {
     pub(super) async fn open(settings: &Settings, data_dir: &Path) -> Result<(Self, Connection), StoreError> {
         check(settings).map_err(|why| StoreError::Unusable(format!("`store.url` cannot be used: {why}")))?;

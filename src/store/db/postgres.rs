@@ -13,7 +13,7 @@ use sqlx::{Arguments as _, AssertSqlSafe, ConnectOptions as _, Connection as _, 
 
 use super::super::{Settings, StoreError};
 use super::statement::{Statement, Value};
-use super::{Record, address, migrator};
+use super::{Look, Record, address, migrator};
 
 /// Whatever the server's default is: the guards of our statements are made for this level, on which a statement sees what was
 /// committed before it began, and one that waited for a row looks at the row again.
@@ -31,6 +31,8 @@ const READER_LIFETIME: Duration = Duration::from_secs(1_800);
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "store", include_str!("../../../schemas/sql/postgres/0001_store.sql")),
     (2, "workers", include_str!("../../../schemas/sql/postgres/0002_workers.sql")),
+    (3, "replays", include_str!("../../../schemas/sql/postgres/0003_replays.sql")),
+    (4, "threads", include_str!("../../../schemas/sql/postgres/0004_threads.sql")),
 ];
 
 /// A server that answers, with a database that has the tables of this version.
@@ -54,6 +56,30 @@ pub(in crate::store) struct HeldLock {
 
 impl Server {
     pub(super) async fn open(settings: &Settings, data_dir: &Path, readers: u32) -> Result<(Self, PgConnection), StoreError> {
+        let server = Self::named(settings, data_dir, readers)?;
+        server.migrate(settings.schema.as_deref()).await?;
+        let writer = server.connect().await?;
+        Ok((server, writer))
+    }
+
+    /// What it is called, and the version of its tables; none: it has none yet.
+    pub(super) async fn look(settings: &Settings, data_dir: &Path) -> Result<Look, StoreError> {
+        let server = Self::named(settings, data_dir, 1)?;
+        let mut connection = server.connect().await?;
+        let looking = async {
+            let sql = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
+            if !sqlx::query_scalar::<Postgres, bool>(sql).fetch_one(&mut connection).await? {
+                return Ok(None);
+            }
+            sqlx::query_scalar::<Postgres, Option<i64>>("SELECT max(version) FROM _sqlx_migrations").fetch_one(&mut connection).await
+        };
+        let version = server.in_time(looking).await?.map_err(|err| server.explain(err))?;
+        let _ = server.in_time(connection.close()).await;
+        Ok(Look::new(server.name, version, MIGRATIONS))
+    }
+
+    /// Connects to nobody yet.
+    fn named(settings: &Settings, data_dir: &Path, readers: u32) -> Result<Self, StoreError> {
         let options = address::options(settings, data_dir).map_err(StoreError::Unusable)?;
         for file in address::files(&settings.url, data_dir) {
             std::fs::File::open(&file).map_err(|err| StoreError::Unusable(format!("`{}` cannot be read: {err}", file.display())))?;
@@ -73,10 +99,7 @@ impl Server {
                 Box::pin(async move { connection.execute(AssertSqlSafe(reading)).await.map(drop) })
             })
             .connect_lazy_with(options.clone());
-        let server = Self { options, session, name, limit, readers };
-        server.migrate(settings.schema.as_deref()).await?;
-        let writer = server.connect().await?;
-        Ok((server, writer))
+        Ok(Self { options, session, name, limit, readers })
     }
 
     pub(super) async fn connect(&self) -> Result<PgConnection, StoreError> {

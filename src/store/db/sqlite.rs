@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqliteSynchronous};
-use sqlx::{Arguments as _, ConnectOptions as _};
+use sqlx::{Arguments as _, ConnectOptions as _, Connection as _, Sqlite};
 
 use super::super::StoreError;
 use super::statement::Value;
-use super::{ACQUIRE_TIMEOUT, STATEMENTS_KEPT, migrator};
+use super::{ACQUIRE_TIMEOUT, Look, STATEMENTS_KEPT, migrator};
 
 /// Takes the write lock at once: a transaction that began by reading could not be upgraded while another process writes.
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
@@ -21,6 +21,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "store", include_str!("../../../schemas/sql/sqlite/0001_store.sql")),
     (2, "workers", include_str!("../../../schemas/sql/sqlite/0002_workers.sql")),
+    (3, "replays", include_str!("../../../schemas/sql/sqlite/0003_replays.sql")),
+    (4, "threads", include_str!("../../../schemas/sql/sqlite/0004_threads.sql")),
 ];
 
 /// A file that exists and has the tables of this version.
@@ -60,6 +62,32 @@ impl File {
             .test_before_acquire(false)
             .connect_lazy_with(options.clone().pragma("query_only", "ON"));
         Ok((Self { options, readers }, writer))
+    }
+
+    /// Opens it for reading at most. A file that is not there yet is made at the first start.
+    pub(super) async fn look(path: &str, data_dir: &Path) -> Result<Look, StoreError> {
+        let path = self::path(path, data_dir);
+        let name = format!("SQLite in `{}`", path.display());
+        let explain = |err: &dyn std::fmt::Display| StoreError::Unusable(format!("`{}` cannot be opened: {err}", path.display()));
+        if !path.exists() {
+            let folder = path.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(Path::new("."));
+            rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).map_err(|err| explain(&err))?;
+            return Ok(Look::new(name, None, MIGRATIONS));
+        }
+        let options = SqliteConnectOptions::new().filename(&path).read_only(true).busy_timeout(BUSY_TIMEOUT).disable_statement_logging();
+        let mut connection = options.connect().await.map_err(|err| explain(&err))?;
+        let tables = "SELECT count(*) FROM sqlite_master WHERE name = '_sqlx_migrations'";
+        let has_any: i64 = sqlx::query_scalar::<Sqlite, _>(tables).fetch_one(&mut connection).await.map_err(|err| explain(&err))?;
+        let version = match has_any {
+            0 => None,
+            _ => {
+                let newest = "SELECT max(version) FROM _sqlx_migrations";
+                sqlx::query_scalar::<Sqlite, Option<i64>>(newest).fetch_one(&mut connection).await.map_err(|err| explain(&err))?
+            }
+        };
+        // What was only read need not be closed well.
+        let _ = connection.close().await;
+        Ok(Look::new(name, version, MIGRATIONS))
     }
 
     pub(super) async fn connect(&self) -> Result<SqliteConnection, StoreError> {
