@@ -4,10 +4,13 @@
 //! parking and the journal belong to `deliver`.
 
 mod address;
+pub mod amqp;
+mod broker;
 mod build_error;
 mod clearance;
 pub mod file;
 pub mod http;
+pub mod kafka;
 mod lines;
 mod outgoing;
 #[cfg(test)]
@@ -38,7 +41,7 @@ pub struct Enriched {
     pub rule: Option<Arc<str>>,
     /// The place inside the sink: a channel, a URL; the sink's own name where it has only one.
     pub target: Arc<str>,
-    /// Always 0 in this version; part of the key, so that the same event could be delivered anew.
+    /// 0 on the way in; a replay that delivers everything once more has one of its own.
     pub generation: u32,
     /// How often it was tried, this time included.
     pub attempts: u32,
@@ -55,6 +58,9 @@ pub struct Message {
     pub blocks: Option<serde_json::Value>,
     pub username: Option<String>,
     pub icon_url: Option<String>,
+    pub attachments: Option<serde_json::Value>,
+    /// The message that it answers, as the other side calls it.
+    pub thread: Option<String>,
 }
 
 /// What a sink is like, which decides how `deliver` treats it.
@@ -75,6 +81,8 @@ pub struct Traits {
 pub struct Receipt {
     /// What the other side calls it, if it gave it a name (a message's `ts`).
     pub reference: Option<String>,
+    /// The message whose thread it is in: its own name where it begins one. None: there are no threads.
+    pub thread: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,18 +6,14 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
 
 use super::address::{PublicOnly, Reach, RefusedAddress};
 use super::{BuildError, Scope, SinkError};
-use crate::clock::{Clock, Timestamp};
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// Shorter than what servers and their load balancers usually allow, so that a connection is not used just as it ends.
 const IDLE: Duration = Duration::from_secs(30);
-/// Nobody is taken to mean that we should come back after more than a day.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(86_400);
 
 /// A client for calls that take `timeout` at most. One that reaches only public addresses uses no proxy, which would call for it.
 pub(super) fn client(timeout: Duration, reach: Reach) -> Result<Client, BuildError> {
@@ -72,19 +68,6 @@ pub(super) fn unavailable(reason: impl Into<String>) -> SinkError {
     SinkError::Unavailable { scope: Scope::Sink, retry_after: None, reason: reason.into() }
 }
 
-/// How long the other side asks us to stay away: seconds, or a date.
-pub(super) fn retry_after(headers: &HeaderMap, clock: &Clock) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let span = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let date = jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok()?;
-            Timestamp::from_ms(date.as_millisecond()).since(clock.now())
-        }
-    };
-    Some(span.min(RETRY_AFTER_MAX))
-}
-
 /// The body, or its first `most` bytes.
 pub(super) async fn body(response: &mut Response, most: usize) -> Result<Vec<u8>, reqwest::Error> {
     let mut body = Vec::new();
@@ -134,25 +117,6 @@ mod tests {
         for status in [402, 404, 405, 406, 409, 418, 451] {
             assert_eq!(check(status), ("failed", None), "{status}");
         }
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let clock = Clock::at(Timestamp::parse("2026-11-22T10:00:00.000Z").expect("a time"));
-        for (text, seconds) in [
-            ("5", Some(5)),
-            (" 0 ", Some(0)),
-            ("999999999999", Some(86_400)),
-            ("Sun, 22 Nov 2026 10:00:30 GMT", Some(30)),
-            ("Sun, 22 Nov 2026 09:00:00 GMT", Some(0)),
-            ("soon", None),
-            ("-1", None),
-            ("1.5", None),
-        ] {
-            let headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().expect("a value"))]);
-            assert_eq!(retry_after(&headers, &clock), seconds.map(Duration::from_secs), "{text}");
-        }
-        assert_eq!(retry_after(&HeaderMap::new(), &clock), None);
     }
 
     #[tokio::test]

@@ -13,6 +13,9 @@ use crate::setting::SinkName;
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
+    /// Whether a reduced issue is read from Jira and made whole first; then events wait while Jira cannot be asked.
+    #[serde(default)]
+    pub enrich: bool,
     /// Whether `data.raw` carries Jira's own body.
     pub include_raw: bool,
     /// What restricted content it takes: everything unless said otherwise.

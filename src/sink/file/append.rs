@@ -38,8 +38,12 @@ impl Append for Appended {
 }
 
 impl Appended {
+    pub fn later(path: PathBuf) -> Self {
+        Self { path, open: None }
+    }
+
     pub fn open(path: PathBuf) -> Result<Self, String> {
-        let mut file = Self { path, open: None };
+        let mut file = Self::later(path);
         file.current()?;
         Ok(file)
     }

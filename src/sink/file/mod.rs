@@ -21,6 +21,9 @@ use crate::setting::SinkName;
 pub struct Settings {
     /// Where the lines go; relative to `data_dir`.
     pub path: PathBuf,
+    /// Whether a reduced issue is read from Jira and made whole first; then events wait while Jira cannot be asked.
+    #[serde(default)]
+    pub enrich: bool,
     /// Whether `data.raw` carries Jira's own body.
     #[serde(default)]
     pub include_raw: bool,
@@ -48,6 +51,27 @@ pub fn build(name: SinkName, settings: &Settings, data_dir: &Path) -> Result<imp
     settings.check()?;
     let file = Appended::open(data_dir.join(&settings.path)).map_err(BuildError::surroundings)?;
     Ok(FileSink { name, lines: Lines::new(file, settings.include_raw) })
+}
+
+/// Whether lines could be appended, without making, opening for good or locking anything. Err: why not.
+pub fn could_write(settings: &Settings, data_dir: &Path) -> Result<(), String> {
+    let path = data_dir.join(&settings.path);
+    let failed = |path: &Path, err: &dyn std::fmt::Display| format!("`{}` cannot be written: {err}", path.display());
+    if path.exists() {
+        // A named pipe would be waited for.
+        if !path.is_file() {
+            return Err(failed(&path, &"it is not a regular file"));
+        }
+        return std::fs::OpenOptions::new().append(true).open(&path).map(drop).map_err(|err| failed(&path, &err));
+    }
+    let folder = path.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(Path::new("."));
+    rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).map_err(|err| failed(folder, &err))
+}
+
+/// For a file that another sink lets go of first: it is opened when the first line comes.
+pub fn succeed(name: SinkName, settings: &Settings, data_dir: &Path) -> Result<impl Sink + use<>, BuildError> {
+    settings.check()?;
+    Ok(FileSink { name, lines: Lines::new(Appended::later(data_dir.join(&settings.path)), settings.include_raw) })
 }
 
 struct FileSink {
@@ -85,7 +109,7 @@ mod tests {
     use super::*;
 
     fn settings(path: &str) -> Settings {
-        Settings { path: path.into(), include_raw: false, clearance: None }
+        Settings { path: path.into(), enrich: false, include_raw: false, clearance: None }
     }
 
     fn sink(directory: &Path) -> impl Sink + use<> {

@@ -24,6 +24,7 @@ use super::address::{Reach, within};
 use super::{BuildError, Clearance, Enriched, Receipt, Scope, Sink, SinkError, Traits, outgoing};
 use crate::clock::Clock;
 use crate::event::structured;
+use crate::jira::retry_after;
 use crate::setting::{Secret, SecretSource, SinkName, Span};
 
 const TIMEOUT: Span = Span::seconds(10);
@@ -45,6 +46,9 @@ pub struct Settings {
     /// How long one event may take.
     #[serde(default = "default_timeout")]
     pub timeout: Span,
+    /// Whether a reduced issue is read from Jira and made whole first; then events wait while Jira cannot be asked.
+    #[serde(default)]
+    pub enrich: bool,
     /// Whether `data.raw` carries Jira's own body.
     #[serde(default)]
     pub include_raw: bool,
@@ -136,7 +140,7 @@ impl HttpSink {
             request = request.header("webhook-signature", key.sign(id, seconds, &body));
         }
         let mut response = request.body(body).send().await.map_err(outgoing::trouble)?;
-        let (status, retry_after) = (response.status(), outgoing::retry_after(response.headers(), &self.clock));
+        let (status, retry_after) = (response.status(), retry_after(response.headers(), self.clock.now()));
         // However the body ends, the status has said it all.
         let _ = timeout(BODY_WAIT, outgoing::body(&mut response, BODY_MAX)).await;
         if status.is_success() { Ok(Receipt::default()) } else { Err(outgoing::answered("the endpoint", status, retry_after)) }

@@ -45,7 +45,7 @@ struct Metadata {
 pub(super) fn api(answer: &Answer<'_>) -> Result<Receipt, SinkError> {
     let told = serde_json::from_slice::<Told>(answer.body).ok();
     if let Some(told) = told.as_ref().filter(|told| told.ok && answer.status.is_success()) {
-        return Ok(Receipt { reference: told.ts.clone() });
+        return Ok(Receipt { reference: told.ts.clone(), thread: told.ts.clone() });
     }
     let word = told.as_ref().filter(|told| !told.ok).and_then(|told| told.error.as_deref()).map(clean);
     if by_status_alone(answer.status) {
@@ -56,6 +56,29 @@ pub(super) fn api(answer: &Answer<'_>) -> Result<Receipt, SinkError> {
         // A page of something between us and Slack, or an answer cut short.
         _ => Err(outgoing::unavailable(format!("the answer ({}) is not Slack's: no JSON with `ok`", answer.status))),
     }
+}
+
+/// Who has an e-mail address; none: nobody.
+pub(super) fn user(answer: &Answer<'_>) -> Result<Option<String>, SinkError> {
+    #[derive(Deserialize)]
+    struct Found {
+        user: Option<User>,
+    }
+    #[derive(Deserialize)]
+    struct User {
+        id: String,
+    }
+    match api(answer) {
+        Ok(_) => Ok(serde_json::from_slice::<Found>(answer.body).ok().and_then(|found| found.user).map(|user| user.id)),
+        Err(SinkError::Refused { scope: Scope::Target, reason }) if reason.contains("`users_not_found`") => Ok(None),
+        Err(err) => Err(err),
+    }
+}
+
+/// Whether the message that was to be answered is not there any more.
+pub(super) fn thread_is_gone(err: &SinkError) -> bool {
+    let words = ["`thread_not_found`", "`message_not_found`", "`cannot_reply_to_message`", "`invalid_thread_ts`"];
+    matches!(err, SinkError::Refused { scope: Scope::Target, reason } if words.iter().any(|word| reason.contains(word)))
 }
 
 /// An answer of an incoming webhook: plain text, `ok` or a word.

@@ -5,18 +5,25 @@
 
 mod answer;
 mod cut;
+mod people;
+mod scopes;
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use reqwest::header::HeaderMap;
 use reqwest::{Client, RequestBuilder};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::answer::Answer;
+use self::people::People;
 use super::address::Reach;
 use super::{BuildError, Clearance, Enriched, Message, Receipt, Scope, Sink, SinkError, Traits, outgoing};
 use crate::clock::Clock;
+use crate::jira::retry_after;
 use crate::setting::{BaseUrl, Secret, SecretSource, SinkName};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,6 +47,9 @@ pub struct Settings {
     pub icon_url: Option<String>,
     /// Slack's Web API: `https://slack.com/api` unless there is something between.
     pub api_url: Option<BaseUrl>,
+    /// Slack's user ids by account id or e-mail address, for mentions and direct messages. Whoever is not named here is looked up by the
+    /// e-mail address that Jira shows, if the token may (`users:read.email`).
+    pub people: BTreeMap<String, String>,
     /// What restricted content it takes: nothing unless said otherwise.
     pub clearance: Option<Clearance>,
 }
@@ -51,6 +61,9 @@ impl Settings {
 
     /// What can be said without touching anything.
     pub fn check(&self) -> Result<(), BuildError> {
+        if let Some((who, user)) = self.people.iter().find(|(_, user)| !is_user(user)) {
+            return Err(BuildError::setting("people", format!("`{user}` of `{who}` is no user id of Slack, as in `U0123ABCD`")));
+        }
         match (&self.token, &self.webhook_url) {
             (None, None) => Err(BuildError::setting("token", "a `token` or a `webhook_url` is needed")),
             (Some(_), Some(_)) => Err(BuildError::setting("webhook_url", "there is a `token` too: give one of them")),
@@ -60,6 +73,10 @@ impl Settings {
             _ => Ok(()),
         }
     }
+}
+
+fn is_user(id: &str) -> bool {
+    id.starts_with(['U', 'W']) && id.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
 }
 
 /// What the settings of these names resolved to.
@@ -77,12 +94,14 @@ pub fn build(name: SinkName, settings: &Settings, secrets: Secrets, clock: Clock
         _ => return Err(BuildError::setting("token", "a `token` or a `webhook_url` is needed, and only one of them")),
     };
     let client = outgoing::client(TIMEOUT, Reach::Anywhere)?;
-    Ok(SlackSink { name, access, username: settings.username.clone(), icon_url: settings.icon_url.clone(), client, clock })
+    let (username, icon_url) = (settings.username.clone(), settings.icon_url.clone());
+    Ok(SlackSink { name, access, people: People::new(&settings.people), username, icon_url, client, clock })
 }
 
 struct SlackSink {
     name: SinkName,
     access: Access,
+    people: People,
     username: Option<String>,
     icon_url: Option<String>,
     client: Client,
@@ -121,6 +140,10 @@ struct Post<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     blocks: Option<&'a serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    attachments: Option<&'a serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thread_ts: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     username: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     icon_url: Option<&'a str>,
@@ -143,7 +166,7 @@ impl Sink for SlackSink {
         let mut outcomes = Vec::with_capacity(batch.len());
         for delivery in batch {
             outcomes.push(match &delivery.message {
-                Some(message) => self.post(&delivery.target, message).await,
+                Some(message) => self.post(delivery, message).await,
                 None => Err(SinkError::Refused { scope: Scope::Target, reason: "no message: no rule composed one".to_owned() }),
             });
         }
@@ -154,7 +177,9 @@ impl Sink for SlackSink {
         match &self.access {
             Access::Token { token, api_url } => {
                 let request = self.client.post(format!("{api_url}/auth.test")).bearer_auth(token.expose());
-                self.call(request, answer::api).await.map(|_| ())
+                let (answered, headers) = self.exchange(request, answer::api).await;
+                answered?;
+                scopes::suffice(&headers, self.username.is_some() || self.icon_url.is_some())
             }
             Access::Webhook(url) => {
                 // Without a text nothing is posted, and a webhook that lives says that the text is missing.
@@ -169,12 +194,18 @@ impl Sink for SlackSink {
 }
 
 impl SlackSink {
-    async fn post(&self, channel: &str, message: &Message) -> Result<Receipt, SinkError> {
-        let text = cut::within(&message.text, cut::TEXT_MAX);
+    async fn post(&self, delivery: &Enriched, message: &Message) -> Result<Receipt, SinkError> {
+        let text = self.mentioning(&message.text, delivery).await?;
+        let text = cut::within(&text, cut::TEXT_MAX);
+        let blocks = self.mentioning_in(&message.blocks, delivery).await?;
+        let attachments = self.mentioning_in(&message.attachments, delivery).await?;
+        let channel = self.channel(delivery).await?;
         let mut post = Post {
             channel: None,
             text: &text,
-            blocks: message.blocks.as_ref(),
+            blocks: blocks.as_ref(),
+            attachments: attachments.as_ref(),
+            thread_ts: message.thread.as_deref(),
             username: message.username.as_deref().or(self.username.as_deref()),
             icon_url: message.icon_url.as_deref().or(self.icon_url.as_deref()),
             unfurl_links: false,
@@ -183,19 +214,69 @@ impl SlackSink {
         };
         match &self.access {
             Access::Token { token, api_url } => {
-                post.channel = Some(channel);
-                let request = self.client.post(format!("{api_url}/chat.postMessage")).bearer_auth(token.expose());
-                self.call(with_json(request, &post), answer::api).await
+                post.channel = Some(&channel);
+                let url = format!("{api_url}/chat.postMessage");
+                let call = |post: &Post<'_>| {
+                    let request = self.client.post(&url).bearer_auth(token.expose());
+                    self.call(with_json(request, post), answer::api)
+                };
+                match call(&post).await {
+                    // Nothing was posted yet, so that this is still the first try.
+                    Err(err) if post.thread_ts.is_some() && answer::thread_is_gone(&err) => {
+                        post.thread_ts = None;
+                        call(&post).await
+                    }
+                    Ok(receipt) => Ok(Receipt { thread: message.thread.clone().or(receipt.thread), ..receipt }),
+                    refused => refused,
+                }
             }
             Access::Webhook(url) => self.call(with_json(self.client.post(url.expose()), &post), answer::webhook).await,
         }
     }
 
-    async fn call(&self, request: RequestBuilder, read: fn(&Answer<'_>) -> Result<Receipt, SinkError>) -> Result<Receipt, SinkError> {
-        let mut response = request.send().await.map_err(outgoing::trouble)?;
-        let (status, retry_after) = (response.status(), outgoing::retry_after(response.headers(), &self.clock));
-        let body = outgoing::body(&mut response, BODY_MAX).await.map_err(outgoing::trouble)?;
-        read(&Answer { status, retry_after, body: &body })
+    /// The channel, or the person that the target means.
+    async fn channel<'d>(&self, delivery: &'d Enriched) -> Result<Cow<'d, str>, SinkError> {
+        if !delivery.target.starts_with('@') {
+            return Ok(Cow::Borrowed(&delivery.target));
+        }
+        let refused = |reason: String| SinkError::Refused { scope: Scope::Target, reason };
+        let somebody = people::target(&delivery.event, &delivery.target).ok_or_else(|| refused("there is nobody to write to".into()))?;
+        // What looking up is refused for concerns this message only: others go on.
+        let user = self.user(&somebody).await.map_err(|err| match err {
+            SinkError::Refused { reason, .. } => refused(format!("who it is in Slack cannot be looked up: {reason}")),
+            other => other,
+        })?;
+        let who = somebody.name.as_deref().unwrap_or("the person");
+        user.map(Cow::Owned).ok_or_else(|| refused(format!("nobody in Slack is known to be {who}: name the user in the sink's `people`")))
+    }
+
+    /// None: nobody there has this address.
+    async fn look_up(&self, email: &str) -> Result<Option<String>, SinkError> {
+        let Access::Token { token, api_url } = &self.access else { return Ok(None) };
+        let request = self.client.get(format!("{api_url}/users.lookupByEmail")).query(&[("email", email)]);
+        self.call(request.bearer_auth(token.expose()), answer::user).await
+    }
+
+    async fn call<T>(&self, request: RequestBuilder, read: fn(&Answer<'_>) -> Result<T, SinkError>) -> Result<T, SinkError> {
+        self.exchange(request, read).await.0
+    }
+
+    /// What the answer means, and what stood beside it.
+    async fn exchange<T>(
+        &self,
+        request: RequestBuilder,
+        read: fn(&Answer<'_>) -> Result<T, SinkError>,
+    ) -> (Result<T, SinkError>, HeaderMap) {
+        let mut response = match request.send().await {
+            Ok(response) => response,
+            Err(err) => return (Err(outgoing::trouble(err)), HeaderMap::new()),
+        };
+        let (status, retry_after) = (response.status(), retry_after(response.headers(), self.clock.now()));
+        let answered = match outgoing::body(&mut response, BODY_MAX).await {
+            Ok(body) => read(&Answer { status, retry_after, body: &body }),
+            Err(err) => Err(outgoing::trouble(err)),
+        };
+        (answered, std::mem::take(response.headers_mut()))
     }
 }
 

@@ -37,7 +37,7 @@ fn saying(text: &str) -> Message {
 async fn a_message_goes_to_its_channel() {
     let endpoint = Endpoint::start(Answer::new(200, OK)).await;
     let outcomes = bot(&endpoint).deliver(&[delivery("#tea", saying("*TEA-1* &amp; more"))]).await;
-    assert_eq!(outcomes, [Ok(Receipt { reference: Some("1700000000.000001".to_owned()) })]);
+    assert_eq!(outcomes, [Ok(Receipt { reference: Some("1700000000.000001".to_owned()), thread: Some("1700000000.000001".to_owned()) })]);
     let call = endpoint.calls().remove(0);
     assert_eq!((call.path.as_str(), call.header("authorization")), ("/api/chat.postMessage", "Bearer xoxb-hush"));
     assert_eq!(call.header("content-type"), "application/json; charset=utf-8");
@@ -52,11 +52,74 @@ async fn a_rule_has_the_last_word_on_name_and_picture() {
         blocks: Some(serde_json::json!([{ "type": "divider" }])),
         username: Some("Docs".to_owned()),
         icon_url: Some("https://acme.example/docs.png".to_owned()),
+        attachments: Some(serde_json::json!([{ "color": "#36a64f", "text": "green" }])),
+        ..Message::default()
     };
     assert!(bot(&endpoint).deliver(&[delivery("C1", message)]).await[0].is_ok());
     let sent = endpoint.calls()[0].json();
     assert_eq!((&sent["username"], &sent["icon_url"]), (&"Docs".into(), &"https://acme.example/docs.png".into()));
     assert_eq!((&sent["text"], &sent["blocks"][0]["type"]), (&"hello".into(), &"divider".into()));
+    assert_eq!(sent["attachments"][0]["color"], "#36a64f");
+}
+
+#[tokio::test]
+async fn a_thread_whose_first_message_is_gone_begins_anew() {
+    let endpoint = Endpoint::start(Answer::new(200, OK)).await;
+    let message = || Message { thread: Some("1600000000.000001".to_owned()), ..saying("again") };
+    let answered = bot(&endpoint).deliver(&[delivery("C1", message())]).await.remove(0).unwrap();
+    assert_eq!(answered.thread.as_deref(), Some("1600000000.000001"), "it stays in its thread");
+    endpoint.answer(Answer::new(200, r#"{"ok":false,"error":"thread_not_found"}"#));
+    let refused = bot(&endpoint).deliver(&[delivery("C1", message())]).await.remove(0).unwrap_err();
+    assert!(refused.to_string().contains("thread_not_found"), "tried without the thread, and told: {refused}");
+    let threads: Vec<serde_json::Value> = endpoint.calls().iter().map(|call| call.json()["thread_ts"].clone()).collect();
+    assert_eq!(threads, [serde_json::json!("1600000000.000001"), serde_json::json!("1600000000.000001"), serde_json::Value::Null]);
+}
+
+fn of_jane(target: &str, text: &str) -> Enriched {
+    let mut delivery = delivery(target, saying(text));
+    let jane = crate::event::Person {
+        id: "5b:1".into(),
+        name: Some("Jane Doe".into()),
+        email: Some("jane@acme.example".into()),
+        kind: crate::event::PersonKind::Person,
+    };
+    let mut event = (*delivery.event).clone();
+    event.data.issue.as_mut().expect("an issue").assignee = Some(jane);
+    delivery.event = std::sync::Arc::new(event);
+    delivery
+}
+
+#[tokio::test]
+async fn people_are_found_by_name_and_by_address() {
+    let endpoint = Endpoint::start(Answer::new(200, r#"{"ok":true,"user":{"id":"U7"},"ts":"1.2"}"#)).await;
+    let sink = bot(&endpoint);
+    let mark = "for <@jira:5b:1|Jane Doe> and <@jira:9|Max &amp; Co>, &lt;@jira:5b:1|x&gt;";
+    assert!(sink.deliver(&[of_jane("#a", mark), of_jane("@assignee", "yours")]).await.iter().all(Result::is_ok));
+    endpoint.answer(Answer::new(200, r#"{"ok":false,"error":"users_not_found"}"#));
+    let nobody = sink.deliver(&[of_jane("@reporter", "x")]).await.remove(0).unwrap_err();
+    assert!(matches!(&nobody, SinkError::Refused { scope: Scope::Target, reason } if reason.contains("nobody")), "{nobody}");
+    let calls = endpoint.calls();
+    assert_eq!(calls.len(), 3, "looked up once");
+    assert!(calls[0].path.starts_with("/api/users.lookupByEmail"), "{}", calls[0].path);
+    assert_eq!(calls[1].json()["text"], "for <@U7> and Max &amp; Co, &lt;@jira:5b:1|x&gt;");
+    assert_eq!(calls[2].json()["channel"], "U7");
+}
+
+#[tokio::test]
+async fn who_cannot_be_looked_up_is_named_and_no_dead_sink() {
+    let endpoint = Endpoint::start(Answer::new(200, r#"{"ok":false,"error":"missing_scope","needed":"users:read.email"}"#)).await;
+    let sink = bot(&endpoint);
+    let refused = sink.deliver(&[of_jane("@assignee", "x")]).await.remove(0).unwrap_err();
+    assert!(matches!(&refused, SinkError::Refused { scope: Scope::Target, reason } if reason.contains("users:read.email")), "{refused}");
+    let people = serde_json::json!({ "token": "x", "people": { "Jane@acme.example": "U9" } });
+    assert!(settings(people).check().is_ok());
+    let endpoint = Endpoint::start(Answer::new(200, OK)).await;
+    let secrets = Secrets { token: Some(Secret::new("x")), webhook_url: None };
+    let given = settings(serde_json::json!({ "token": "x", "api_url": format!("{}/api", endpoint.url), "people": { "5B:1": "U9" } }));
+    let sink = build("team".parse().unwrap(), &given, secrets, Clock::system()).unwrap();
+    assert!(sink.deliver(&[of_jane("@assignee", "<@jira:5b:1|Jane>")]).await[0].is_ok());
+    let sent = endpoint.calls()[0].json();
+    assert_eq!((&sent["channel"], &sent["text"]), (&"U9".into(), &"<@U9>".into()));
 }
 
 #[tokio::test]
@@ -148,6 +211,7 @@ fn settings_are_checked() {
     check(serde_json::json!({ "token": "x", "webhook_url": "https://hooks.example/x" }), Some("webhook_url"));
     check(serde_json::json!({ "webhook_url": "https://hooks.example/x", "channel": "#docs" }), Some("channel"));
     check(serde_json::json!({ "webhook_url": { "env": "HOOK" } }), None);
+    check(serde_json::json!({ "token": "x", "people": { "jane@acme.example": "@jane" } }), Some("people"));
     check(serde_json::json!({ "token": { "file": "/run/secrets/x" }, "channel": "#docs" }), None);
     assert!(serde_json::from_str::<Settings>(r#"{"token":"x","chanel":"y"}"#).is_err());
 
