@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::fold::Folds;
 use super::recent::Recent;
-use super::verify::{NotProven, Verified, Verifier};
+use super::verify::{Credentials, NotProven, Verified, Verifier};
 use crate::clock::Clock;
 use crate::event::{Envelope, Event, EventId, ToMarkdown};
 use crate::jira::{Headers, Received, normalize};
@@ -39,6 +39,7 @@ pub(crate) struct Known {
 pub(crate) struct Claim {
     pub(crate) signature: Option<Bytes>,
     pub(crate) token: Option<String>,
+    pub(crate) authorization: Option<Bytes>,
     pub(crate) headers: Headers,
 }
 
@@ -76,7 +77,12 @@ impl Admission {
     }
 
     fn read(&self, source: &Source, body: Bytes, claim: &Claim) -> Result<(Vec<Event>, Bytes), NotProven> {
-        let body: Verified<Bytes> = source.verifier.verify(body, claim.signature.as_deref(), claim.token.as_deref())?;
+        let credentials = Credentials {
+            signature: claim.signature.as_deref(),
+            token: claim.token.as_deref(),
+            authorization: claim.authorization.as_deref(),
+        };
+        let body: Verified<Bytes> = source.verifier.verify(body, credentials)?;
         let events = normalize(&Received {
             connection: &source.connection,
             base_url: &source.base_url,

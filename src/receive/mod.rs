@@ -6,12 +6,15 @@ mod admit;
 mod body;
 mod connections;
 mod fold;
+mod origin;
 mod recent;
 mod server;
 mod settings;
+mod tls;
 mod verify;
 
 pub use admit::Source;
 pub use server::{Door, router, serve};
-pub use settings::{NoProof, Proof, Settings, WebhookSettings};
-pub use verify::{NotProven, Verified, Verifier};
+pub use settings::{BasicSettings, NoProof, Proof, Settings, WebhookSettings};
+pub use tls::{Tls, TlsError, TlsSettings};
+pub use verify::{Credentials, NotProven, Verified, Verifier};

@@ -1,26 +1,37 @@
 //! The receiver's listener and its answers: `POST /hooks/{connection}` and `POST /hooks/{connection}/{token}`, nothing else.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, HeaderName, Request, StatusCode, header};
+use axum::middleware::AddExtension;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+use axum_server::accept::Accept;
+use axum_server::service::SendService;
+use axum_server::tls_rustls::RustlsAcceptor;
 use bytes::Bytes;
+use hyper::body::Incoming;
 use hyper_util::rt::TokioTimer;
 use serde::Serialize;
 use serde_json::json;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::admit::{Admission, Claim, Known, NotAdmitted, Source};
 use super::body::{self, BodyError, Budget};
 use super::connections::Places;
+use super::origin::Origins;
 use super::settings::Settings;
+use super::tls::Tls;
+use super::verify::NotProven;
 use crate::clock::Clock;
 use crate::event::{EventId, ToMarkdown};
 use crate::jira::Headers;
@@ -40,20 +51,37 @@ const HEADER_MAX: usize = 256;
 pub struct Door(Arc<Inside>);
 
 struct Inside {
-    sources: BTreeMap<ConnectionName, Arc<Known>>,
+    now: RwLock<Now>,
     admission: Arc<Admission>,
     settings: Settings,
     budget: Budget,
 }
 
+/// What a reload exchanges.
+struct Now {
+    sources: BTreeMap<ConnectionName, Arc<Known>>,
+    origins: Arc<Origins>,
+}
+
+impl Now {
+    fn new(sources: Vec<Source>, settings: &Settings) -> Self {
+        Self { sources: sources.into_iter().map(known).collect(), origins: Arc::new(Origins::of(settings)) }
+    }
+}
+
 impl Door {
     pub fn new(sources: Vec<Source>, queue: Arc<dyn Queue>, clock: Clock, to_markdown: ToMarkdown, settings: Settings) -> Self {
         Self(Arc::new(Inside {
-            sources: sources.into_iter().map(known).collect(),
+            now: RwLock::new(Now::new(sources, &settings)),
             admission: Arc::new(Admission::new(queue, clock, to_markdown)),
             budget: Budget::new(settings.bytes_in_flight),
             settings,
         }))
+    }
+
+    /// From now on these connections with these proofs, and these addresses; what is in hand ends as it began.
+    pub fn exchange(&self, sources: Vec<Source>, settings: &Settings) {
+        *self.0.now.write().unwrap_or_else(PoisonError::into_inner) = Now::new(sources, settings);
     }
 }
 
@@ -61,6 +89,9 @@ fn known(source: Source) -> (ConnectionName, Arc<Known>) {
     let metrics = Entrance::new(source.connection.as_str());
     (source.connection.clone(), Arc::new(Known { source, metrics }))
 }
+
+/// The routes of one connection, which know who is connected.
+type Connected = AddExtension<Router, ConnectInfo<SocketAddr>>;
 
 /// The answer to a body that is stored.
 #[derive(Serialize)]
@@ -77,13 +108,46 @@ pub fn router(door: Door) -> Router {
         .with_state(door)
 }
 
-/// Serves until the token fires, then finishes what is in hand within the deadline.
-pub async fn serve(listener: std::net::TcpListener, door: Door, stop: CancellationToken, deadline: Duration) -> std::io::Result<()> {
+/// Serves until the token fires, then finishes what is in hand within the deadline. With `tls` nothing else than that.
+pub async fn serve(
+    listener: std::net::TcpListener,
+    door: Door,
+    tls: Option<Tls>,
+    stop: CancellationToken,
+    deadline: Duration,
+) -> std::io::Result<()> {
+    let places = Places::new(door.0.settings.connections_max);
+    match tls {
+        // A place first: who only shakes hands takes one too.
+        Some(tls) => {
+            let secured = RustlsAcceptor::new(tls.config).handshake_timeout(door.0.settings.header_timeout.0).acceptor(places);
+            serve_by(secured, listener, door, stop, deadline).await
+        }
+        None => serve_by(places, listener, door, stop, deadline).await,
+    }
+}
+
+async fn serve_by<A>(
+    acceptor: A,
+    listener: std::net::TcpListener,
+    door: Door,
+    stop: CancellationToken,
+    deadline: Duration,
+) -> std::io::Result<()>
+where
+    A: Accept<
+            TcpStream,
+            Connected,
+            Stream: AsyncRead + AsyncWrite + Unpin + Send,
+            Service: SendService<Request<Incoming>> + Send,
+            Future: Send,
+        >,
+    A: Clone + Send + Sync + 'static,
+{
     listener.set_nonblocking(true)?;
     let handle = axum_server::Handle::new();
-    let places = Places::new(door.0.settings.connections_max);
     let header_timeout = door.0.settings.header_timeout.0;
-    let mut server = axum_server::from_tcp(listener)?.acceptor(places).handle(handle.clone()).http1_only();
+    let mut server = axum_server::from_tcp(listener)?.acceptor(acceptor).handle(handle.clone()).http1_only();
     server
         .http_builder()
         .http1()
@@ -91,7 +155,7 @@ pub async fn serve(listener: std::net::TcpListener, door: Door, stop: Cancellati
         .header_read_timeout(header_timeout)
         .ignore_invalid_headers(true)
         .max_buf_size(READ_BUFFER);
-    let serving = server.serve(router(door).into_make_service());
+    let serving = server.serve(router(door).into_make_service_with_connect_info::<SocketAddr>());
     tokio::pin!(serving);
     tokio::select! {
         ended = &mut serving => ended,
@@ -111,11 +175,18 @@ async fn hook_with_token(State(door): State<Door>, Path((connection, token)): Pa
 }
 
 async fn answer(door: &Inside, connection: &str, token: Option<String>, request: Request<Body>) -> Response {
-    let Some(known) = door.sources.get(connection) else {
+    let (known, origins) = {
+        let now = door.now.read().unwrap_or_else(PoisonError::into_inner);
+        (now.sources.get(connection).cloned(), now.origins.clone())
+    };
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let may_send = origins.may_send(peer, request.headers());
+    let Some(known) = known else {
         return refuse(StatusCode::NOT_FOUND, "no such connection");
     };
     let started = Instant::now();
-    let (outcome, response) = take(door, known, token, request).await;
+    let (outcome, response) =
+        if may_send { take(door, &known, token, request).await } else { not_proven(&known.source, NotProven::Address) };
     known.metrics.request(outcome);
     known.metrics.duration(started.elapsed());
     response
@@ -136,15 +207,26 @@ async fn take(door: &Inside, known: &Arc<Known>, token: Option<String>, request:
             metrics.received(door.admission.clock.now().ms());
             ("accepted", Json(Accepted { event_ids: ids }).into_response())
         }
-        Err(NotAdmitted::NotProven(why)) => {
-            tracing::warn!(connection = %source.connection, "a webhook for `{}` is refused: {why}", source.connection);
-            ("refused", refuse(StatusCode::UNAUTHORIZED, &why.to_string()))
-        }
+        Err(NotAdmitted::NotProven(why)) => not_proven(source, why),
         Err(NotAdmitted::NotStored(why)) => {
             tracing::warn!(connection = %source.connection, "a webhook for `{}` cannot be stored: {why}", source.connection);
             ("unavailable", unavailable("it cannot be stored now"))
         }
     }
+}
+
+fn not_proven(source: &Source, why: NotProven) -> (&'static str, Response) {
+    tracing::warn!(connection = %source.connection, "a webhook for `{}` is refused: {why}", source.connection);
+    let mut response = refuse(StatusCode::UNAUTHORIZED, &why.to_string());
+    if source.verifier.wants_basic() {
+        // Some senders give their password only when they are asked for it.
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Basic realm=\"ticketwire\""));
+    }
+    if why == NotProven::Address {
+        // Its body was not read.
+        response = close(response);
+    }
+    ("refused", response)
 }
 
 fn not_read(err: &BodyError, source: &Source) -> (&'static str, Response) {
@@ -164,6 +246,7 @@ fn claim(headers: &HeaderMap, token: Option<String>) -> Claim {
     Claim {
         signature: headers.get(HeaderName::from_static("x-hub-signature")).map(|value| Bytes::copy_from_slice(value.as_bytes())),
         token,
+        authorization: headers.get(header::AUTHORIZATION).map(|value| Bytes::copy_from_slice(value.as_bytes())),
         headers: Headers {
             identifier: text("x-atlassian-webhook-identifier"),
             retry: text("x-atlassian-webhook-retry").and_then(|count| count.parse().ok()).unwrap_or(0),

@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::setting::{ByteSize, Secret, SecretSource, Span};
+use super::tls::TlsSettings;
+use crate::setting::{ByteSize, Network, Secret, SecretSource, Span};
 
 /// `[receiver]`
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
@@ -14,6 +15,12 @@ pub struct Settings {
     /// Where Jira's webhooks are taken; meant to face the internet.
     #[schemars(with = "String")]
     pub listen: SocketAddr,
+    /// A certificate: then the receiver speaks HTTPS only. Without it a proxy with TLS belongs before it.
+    pub tls: Option<TlsSettings>,
+    /// Addresses that may send, as in `["192.0.2.0/24"]`; none: all. Beside the proofs, never in their place.
+    pub allow: Vec<Network>,
+    /// Proxies before the receiver whose `X-Forwarded-For` tells who sends.
+    pub trusted_proxies: Vec<Network>,
     /// A longer body is answered 413.
     pub max_body: ByteSize,
     /// All bodies being read or stored together; above it the answer is 503.
@@ -32,6 +39,9 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            tls: None,
+            allow: Vec::new(),
+            trusted_proxies: Vec::new(),
             max_body: ByteSize::mib(25),
             bytes_in_flight: ByteSize::mib(64),
             header_timeout: Span::seconds(10),
@@ -50,8 +60,18 @@ pub struct WebhookSettings {
     pub secrets: Vec<SecretSource>,
     /// The last part of the URL `/hooks/CONNECTION/TOKEN`.
     pub token: Option<SecretSource>,
+    /// User name and password in the header `Authorization`, as from a URL `https://USER:PASSWORD@HOST/hooks/...`.
+    pub basic: Option<BasicSettings>,
     /// `"none"` takes whatever comes, without any proof.
     pub proof: Option<NoProof>,
+}
+
+/// `basic` of a webhook.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BasicSettings {
+    pub username: String,
+    pub password: SecretSource,
 }
 
 /// The one word that opens the door to everybody: it must be written out.
@@ -66,4 +86,6 @@ pub enum NoProof {
 pub struct Proof {
     pub secrets: Vec<Secret>,
     pub token: Option<Secret>,
+    /// `USER:PASSWORD`.
+    pub basic: Option<Secret>,
 }

@@ -1,13 +1,17 @@
-//! Who may send: `X-Hub-Signature` over the raw bytes, and the token in the URL. Whatever is configured must hold, all of it.
+//! Who may send: `X-Hub-Signature` over the raw bytes, the token in the URL, user name and password. Whatever is configured must
+//! hold, all of it.
 //!
 //! Every comparison takes the same time whether it fails early or late.
 
+use base64::Engine;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
 
 use super::settings::Proof;
 use crate::setting::Secret;
+
+const SCHEME: &[u8] = b"Basic ";
 
 /// Something whose sender is proven. Only a `Verifier` can make one.
 #[derive(Debug)]
@@ -34,12 +38,28 @@ pub enum NotProven {
     Signature,
     #[error("the token does not fit")]
     Token,
+    #[error("the user name and password do not fit")]
+    Basic,
+    #[error("the address it comes from may not send")]
+    Address,
 }
 
 /// The proofs of one connection, with their keys made ready once.
 pub struct Verifier {
     keys: Vec<Keys>,
     token: Option<Secret>,
+    basic: Option<Secret>,
+}
+
+/// What a request brings as proof, besides its body.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Credentials<'a> {
+    /// The header as it came.
+    pub signature: Option<&'a [u8]>,
+    /// The last part of the path.
+    pub token: Option<&'a str>,
+    /// The header as it came.
+    pub authorization: Option<&'a [u8]>,
 }
 
 /// One secret as the key of each method.
@@ -64,22 +84,32 @@ impl Keys {
 impl Verifier {
     /// Without any proof everything is taken: the configuration allows that only in so many words.
     pub fn new(proof: &Proof) -> Self {
-        Self { keys: proof.secrets.iter().filter(|secret| !secret.is_empty()).map(Keys::new).collect(), token: proof.token.clone() }
+        let keys = proof.secrets.iter().filter(|secret| !secret.is_empty()).map(Keys::new).collect();
+        Self { keys, token: proof.token.clone(), basic: proof.basic.clone() }
     }
 
-    /// `signature` is the header as it came, `token` the last part of the path.
-    pub fn verify<T: AsRef<[u8]>>(&self, body: T, signature: Option<&[u8]>, token: Option<&str>) -> Result<Verified<T>, NotProven> {
-        self.check_token(token)?;
+    pub fn verify<T: AsRef<[u8]>>(&self, body: T, credentials: Credentials<'_>) -> Result<Verified<T>, NotProven> {
+        self.check_token(credentials.token)?;
+        self.check_basic(credentials.authorization)?;
         if !self.keys.is_empty() {
-            self.check_signature(body.as_ref(), signature.ok_or(NotProven::NoSignature)?)?;
+            self.check_signature(body.as_ref(), credentials.signature.ok_or(NotProven::NoSignature)?)?;
         }
         Ok(Verified(body))
     }
 
-    /// What can be told before the body is read: whoever fails here fails in any case.
-    pub fn may_prove(&self, has_signature: bool, token: Option<&str>) -> Result<(), NotProven> {
-        self.check_token(token)?;
-        if has_signature || self.keys.is_empty() { Ok(()) } else { Err(NotProven::NoSignature) }
+    /// Whether a sender that was not proven is to be told that user name and password are wanted.
+    pub fn wants_basic(&self) -> bool {
+        self.basic.is_some()
+    }
+
+    fn check_basic(&self, header: Option<&[u8]>) -> Result<(), NotProven> {
+        let Some(expected) = &self.basic else { return Ok(()) };
+        let encoded = header.and_then(|header| match header.split_at_checked(SCHEME.len()) {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case(SCHEME) => Some(rest.trim_ascii()),
+            _ => None,
+        });
+        let given = encoded.and_then(|encoded| base64::engine::general_purpose::STANDARD.decode(encoded).ok()).unwrap_or_default();
+        if bool::from(given.ct_eq(expected.expose().as_bytes())) { Ok(()) } else { Err(NotProven::Basic) }
     }
 
     fn check_token(&self, token: Option<&str>) -> Result<(), NotProven> {
@@ -113,7 +143,15 @@ mod tests {
     use super::*;
 
     fn verifier(secrets: &[&str], token: Option<&str>) -> Verifier {
-        Verifier::new(&Proof { secrets: secrets.iter().map(|text| Secret::new(*text)).collect(), token: token.map(Secret::new) })
+        Verifier::new(&Proof {
+            secrets: secrets.iter().map(|text| Secret::new(*text)).collect(),
+            token: token.map(Secret::new),
+            basic: None,
+        })
+    }
+
+    fn claims<'a>(signature: Option<&'a [u8]>, token: Option<&'a str>) -> Credentials<'a> {
+        Credentials { signature, token, authorization: None }
     }
 
     /// The vectors that Atlassian publishes, and two computed in the same way.
@@ -122,10 +160,12 @@ mod tests {
         let check = |secret: &str, body: &str, digest: &str| {
             let header = format!("sha256={digest}");
             for secrets in [vec![secret], vec!["another", secret]] {
-                assert!(verifier(&secrets, None).verify(body, Some(header.as_bytes()), None).is_ok(), "{body}");
+                assert!(verifier(&secrets, None).verify(body, claims(Some(header.as_bytes()), None)).is_ok(), "{body}");
             }
             assert!(
-                verifier(&[secret], None).verify(body, Some(header.to_uppercase().replace("SHA256", "sha256").as_bytes()), None).is_ok()
+                verifier(&[secret], None)
+                    .verify(body, claims(Some(header.to_uppercase().replace("SHA256", "sha256").as_bytes()), None))
+                    .is_ok()
             );
         };
         check("It's a Secret to Everybody", "Hello World!", "a4771c39fbe90f317c7824e83ddef3caae9cb3d976c214ace1f2937e133263c9");
@@ -138,7 +178,7 @@ mod tests {
         let right = "a4771c39fbe90f317c7824e83ddef3caae9cb3d976c214ace1f2937e133263c9";
         let verifier = verifier(&["It's a Secret to Everybody"], None);
         let check = |header: Option<&str>, expected| {
-            let got = verifier.verify("Hello World!", header.map(str::as_bytes), None).map(|_| ()).expect_err("a forgery");
+            let got = verifier.verify("Hello World!", claims(header.map(str::as_bytes), None)).map(|_| ()).expect_err("a forgery");
             assert_eq!(got, expected, "{header:?}");
         };
         check(None, NotProven::NoSignature);
@@ -158,13 +198,35 @@ mod tests {
     fn all_proofs_must_hold() {
         let header = b"sha256=a4771c39fbe90f317c7824e83ddef3caae9cb3d976c214ace1f2937e133263c9".as_slice();
         let both = verifier(&["It's a Secret to Everybody"], Some("token-1"));
-        assert!(both.verify("Hello World!", Some(header), Some("token-1")).is_ok());
-        assert_eq!(both.verify("Hello World!", Some(header), None).map(|_| ()), Err(NotProven::Token));
-        assert_eq!(both.verify("Hello World!", None, Some("token-1")).map(|_| ()), Err(NotProven::NoSignature));
+        assert!(both.verify("Hello World!", claims(Some(header), Some("token-1"))).is_ok());
+        assert_eq!(both.verify("Hello World!", claims(Some(header), None)).map(|_| ()), Err(NotProven::Token));
+        assert_eq!(both.verify("Hello World!", claims(None, Some("token-1"))).map(|_| ()), Err(NotProven::NoSignature));
         let token = verifier(&[], Some("token-1"));
         for wrong in [None, Some(""), Some("token-"), Some("token-11"), Some("TOKEN-1")] {
-            assert_eq!(token.verify("", None, wrong).map(|_| ()), Err(NotProven::Token), "{wrong:?}");
+            assert_eq!(token.verify("", claims(None, wrong)).map(|_| ()), Err(NotProven::Token), "{wrong:?}");
         }
-        assert!(verifier(&[], None).verify("anything", None, None).is_ok());
+        assert!(verifier(&[], None).verify("anything", Credentials::default()).is_ok());
+    }
+
+    #[test]
+    fn user_name_and_password_are_a_proof_beside_the_others() {
+        let basic = |secrets: Vec<Secret>| Verifier::new(&Proof { secrets, token: None, basic: Some(Secret::new("jira:pa:ss")) });
+        let encoded = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+        for (header, proven) in [
+            (Some(format!("Basic {}", encoded("jira:pa:ss"))), true),
+            (Some(format!("basic  {}", encoded("jira:pa:ss"))), true),
+            (Some(format!("Basic {}", encoded("jira:pa"))), false),
+            (Some(format!("Basic {}", encoded("jira:pa:ss2"))), false),
+            (Some(format!("Bearer {}", encoded("jira:pa:ss"))), false),
+            (Some(encoded("jira:pa:ss")), false),
+            (Some("Basic jira:pa:ss".to_owned()), false),
+            (Some("Basic".to_owned()), false),
+            (None, false),
+        ] {
+            let credentials = Credentials { authorization: header.as_deref().map(str::as_bytes), ..Credentials::default() };
+            assert_eq!(basic(Vec::new()).verify("", credentials).is_ok(), proven, "{header:?}");
+            let both = basic(vec![Secret::new("a secret")]).verify("", credentials).map(|_| ());
+            assert_eq!(both, Err(if proven { NotProven::NoSignature } else { NotProven::Basic }), "all proofs must hold");
+        }
     }
 }
