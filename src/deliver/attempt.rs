@@ -1,5 +1,6 @@
 //! Trying: batches where a sink takes them, one after another for each issue where it does not, different issues side by side.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -18,13 +19,28 @@ use super::supervise::Shared;
 use super::window::Work;
 use crate::event::PartitionKey;
 use crate::sink::{Enriched, Receipt, SinkError};
-use crate::store::{Ended, JournalRow, Progress, Write};
+use crate::store::{Ended, JournalRow, Progress, ThreadRow, Write};
 
 /// A delivery that is ready to be made.
 pub(crate) struct Try {
     pub(crate) work: Work,
     pub(crate) partition_key: PartitionKey,
     pub(crate) delivery: Enriched,
+    /// What the same message tells, too.
+    pub(crate) folded: Vec<Work>,
+    /// It answers what was said of its issue before.
+    pub(crate) in_thread: bool,
+}
+
+impl Try {
+    fn works(&self) -> impl Iterator<Item = &Work> {
+        std::iter::once(&self.work).chain(&self.folded)
+    }
+
+    /// How it ended is how all ended that it tells.
+    fn end(self, end: End) -> impl Iterator<Item = (Work, End)> {
+        std::iter::once(self.work).chain(self.folded).map(move |work| (work, end.clone()))
+    }
 }
 
 /// How it ended for now.
@@ -63,6 +79,9 @@ const WAITS_BEHIND: &str = "earlier deliveries of this issue wait";
 /// After three starts that died with nothing but this event in hand, it is the event.
 const UNCLEAN_RUNS_MAX: u32 = 3;
 
+/// Between two looks at a store that cannot be read.
+const STORE_PATIENCE: Duration = Duration::from_millis(200);
+
 /// What a delivery under way gets when the service stops; less than the whole stop may take.
 const STOP_PATIENCE: Duration = Duration::from_secs(4);
 
@@ -71,7 +90,7 @@ pub(crate) async fn all(shared: &Arc<Shared>, tries: Vec<Try>, stop: &Cancellati
         return Ok(Vec::new());
     }
     let batch = shared.route.sink.traits().batch;
-    if batch <= 1 || shared.careful {
+    if batch <= 1 || shared.is_careful() {
         return side_by_side(shared, tries, stop).await;
     }
     let keys: HashMap<usize, PartitionKey> = tries.iter().map(|attempt| (attempt.work.item, attempt.partition_key.clone())).collect();
@@ -85,7 +104,7 @@ pub(crate) async fn all(shared: &Arc<Shared>, tries: Vec<Try>, stop: &Cancellati
             .collect();
         let is_held = |attempt: &Try| held.contains(&(attempt.work.key.target.clone(), &attempt.partition_key));
         let (behind, go): (Vec<Try>, Vec<Try>) = rest.by_ref().take(batch).partition(is_held);
-        ends.extend(behind.into_iter().map(|attempt| (attempt.work, End::NotTried { reason: WAITS_BEHIND.into() })));
+        ends.extend(behind.into_iter().flat_map(|attempt| attempt.end(End::NotTried { reason: WAITS_BEHIND.into() })));
         if !go.is_empty() {
             ends.extend(together(shared, go, stop).await?);
         }
@@ -115,8 +134,8 @@ async fn side_by_side(shared: &Arc<Shared>, tries: Vec<Try>, stop: &Cancellation
 async fn together(shared: &Arc<Shared>, mut tries: Vec<Try>, stop: &CancellationToken) -> Result<Vec<(Work, End)>, NotWritten> {
     let mut ends = Vec::new();
     loop {
-        if let Some(reason) = admitted(shared, stop).await {
-            ends.extend(tries.into_iter().map(|attempt| (attempt.work, End::NotTried { reason: reason.clone() })));
+        if let Some(reason) = admitted(shared).await {
+            ends.extend(tries.into_iter().flat_map(|attempt| attempt.end(End::NotTried { reason: reason.clone() })));
             return Ok(ends);
         }
         let batch: Vec<Enriched> = tries.iter().map(|attempt| attempt.delivery.clone()).collect();
@@ -128,7 +147,7 @@ async fn together(shared: &Arc<Shared>, mut tries: Vec<Try>, stop: &Cancellation
         let mut again = Vec::new();
         for (attempt, result) in tries.into_iter().zip(results) {
             match decide(shared, &attempt.work, result).await {
-                Some(end) => ends.push((attempt.work, end)),
+                Some(end) => ends.extend(attempt.end(end)),
                 None => again.push(attempt),
             }
         }
@@ -145,18 +164,21 @@ async fn one_by_one(shared: &Arc<Shared>, chain: Vec<Try>, stop: &CancellationTo
     for attempt in chain {
         let stuck = ends.iter().any(|(work, end)| work.key.target == attempt.work.key.target && end.waits());
         let end = if stuck { End::NotTried { reason: WAITS_BEHIND.into() } } else { alone(shared, &attempt, stop).await? };
-        ends.push((attempt.work, end));
+        ends.extend(attempt.end(end));
     }
     Ok(ends)
 }
 
 async fn alone(shared: &Arc<Shared>, attempt: &Try, stop: &CancellationToken) -> Result<End, NotWritten> {
-    let recorded_first = shared.careful || !shared.route.sink.traits().repeatable;
+    let recorded_first = shared.is_careful() || !shared.route.sink.traits().repeatable;
     let mut panics = 0;
-    if attempt.work.unknown && shared.settings.on_unknown == super::settings::OnUnknown::Dead && !shared.route.sink.traits().repeatable {
+    if attempt.works().any(|work| work.unknown)
+        && shared.settings.on_unknown == super::settings::OnUnknown::Dead
+        && !shared.route.sink.traits().repeatable
+    {
         return Ok(End::Dead { reason: "unknown: an earlier process may have delivered it".into() });
     }
-    if shared.careful && attempt.work.unclean_runs >= UNCLEAN_RUNS_MAX {
+    if shared.is_careful() && attempt.work.unclean_runs >= UNCLEAN_RUNS_MAX {
         return Ok(End::Dead { reason: format!("the process died {UNCLEAN_RUNS_MAX} times while it was delivered") });
     }
     loop {
@@ -164,18 +186,19 @@ async fn alone(shared: &Arc<Shared>, attempt: &Try, stop: &CancellationToken) ->
         if let Some(end) = blocked(shared, attempt) {
             return Ok(end);
         }
-        if let Some(reason) = admitted(shared, stop).await {
+        if let Some(reason) = admitted(shared).await {
             return Ok(End::NotTried { reason });
         }
         if recorded_first {
-            let row = row(shared, &attempt.work, Progress::Started, None);
-            persist(&shared.store, Write { journal: vec![row], ..Write::default() }, stop).await?;
+            let journal = attempt.works().map(|work| row(shared, work, Progress::Started, None)).collect();
+            persist(&shared.store, Write { journal, ..Write::default() }, stop).await?;
             if let Some(end) = blocked(shared, attempt) {
                 return Ok(end);
             }
         }
+        let (delivery, thread) = in_thread(shared, attempt, stop).await?;
         let delivered = tokio::select! {
-            results = deliver(shared, std::slice::from_ref(&attempt.delivery)) => results,
+            results = deliver(shared, std::slice::from_ref(&*delivery)) => results,
             // Left in the air: what others of the window did is written down before the process ends.
             () = stopped_for(stop, STOP_PATIENCE) => return Ok(End::Unanswered { reason: "the service stopped before an answer came".into() }),
         };
@@ -187,23 +210,62 @@ async fn alone(shared: &Arc<Shared>, attempt: &Try, stop: &CancellationToken) ->
             continue;
         };
         let result = results.pop().unwrap_or_else(|| Err(SinkError::Failed { reason: "the sink gave no answer".into() }));
+        let threads = begun(shared, attempt, thread.as_deref(), &result);
         if let Some(end) = decide(shared, &attempt.work, result).await {
             // The answer is written down at once: a crash from here on repeats nothing.
             if recorded_first && matches!(end, End::Done) {
-                let remark = attempt.work.unknown.then(|| "repeated: an earlier process may have delivered it too".to_owned());
-                meters::outcome(&attempt.work.key.sink, Ended::Delivered);
-                let row = row(shared, &attempt.work, Progress::Ended(Ended::Delivered), remark);
-                persist(&shared.store, Write { journal: vec![row], ..Write::default() }, stop).await?;
+                attempt.works().for_each(|work| meters::outcome(&work.key.sink, Ended::Delivered));
+                let ended = |work| row(shared, work, Progress::Ended(Ended::Delivered), work.remark());
+                let journal = attempt.works().map(ended).collect();
+                persist(&shared.store, Write { journal, threads, ..Write::default() }, stop).await?;
                 return Ok(End::Recorded);
             }
             return Ok(end);
         }
         if recorded_first {
             // It certainly did not happen: a crash while the lane holds must not make that doubtful.
-            let row = row(shared, &attempt.work, Progress::Tried, None);
-            persist(&shared.store, Write { journal: vec![row], ..Write::default() }, stop).await?;
+            let journal = attempt.works().map(|work| row(shared, work, Progress::Tried, None)).collect();
+            persist(&shared.store, Write { journal, ..Write::default() }, stop).await?;
         }
     }
+}
+
+/// The delivery, made an answer to what was said of its issue before, and which message that is.
+async fn in_thread<'a>(
+    shared: &Shared,
+    attempt: &'a Try,
+    stop: &CancellationToken,
+) -> Result<(Cow<'a, Enriched>, Option<String>), NotWritten> {
+    if !attempt.in_thread {
+        return Ok((Cow::Borrowed(&attempt.delivery), None));
+    }
+    let key = &attempt.work.key;
+    let thread = loop {
+        match shared.store.thread(&key.sink, &key.target, &attempt.partition_key).await {
+            Ok(thread) => break thread,
+            Err(_) if stop.is_cancelled() => return Err(NotWritten),
+            Err(_) => tokio::time::sleep(STORE_PATIENCE).await,
+        }
+    };
+    let mut delivery = attempt.delivery.clone();
+    if let Some(message) = &mut delivery.message {
+        message.thread.clone_from(&thread);
+    }
+    Ok((Cow::Owned(delivery), thread))
+}
+
+/// The thread that a message began, if it did.
+fn begun(shared: &Shared, attempt: &Try, thread: Option<&str>, result: &Result<Receipt, SinkError>) -> Vec<ThreadRow> {
+    let reference = result.as_ref().ok().and_then(|receipt| receipt.thread.clone());
+    let reference = reference.filter(|reference| attempt.in_thread && Some(reference.as_str()) != thread);
+    let row = |reference| ThreadRow {
+        sink: attempt.work.key.sink.clone(),
+        target: attempt.work.key.target.clone(),
+        partition_key: attempt.partition_key.clone(),
+        reference,
+        at: shared.clock.now(),
+    };
+    reference.map(row).into_iter().collect()
 }
 
 /// Returns so long after the service was asked to stop.
@@ -269,7 +331,7 @@ async fn decide(shared: &Shared, work: &Work, result: Result<Receipt, SinkError>
 }
 
 /// None: go. Some: it must wait elsewhere, and why. Waits here as long as the lane may hold.
-async fn admitted(shared: &Shared, stop: &CancellationToken) -> Option<String> {
+async fn admitted(shared: &Shared) -> Option<String> {
     loop {
         if shared.pause.is_paused() {
             return Some("the sink is paused".into());
@@ -279,11 +341,11 @@ async fn admitted(shared: &Shared, stop: &CancellationToken) -> Option<String> {
             Admission::Wait { until, since } => (until, since),
         };
         let last = since + shared.settings.hold_in_lane.0;
-        if Instant::now() >= last || stop.is_cancelled() {
+        if Instant::now() >= last || shared.retired().is_cancelled() {
             return Some("the sink does not answer".into());
         }
         tokio::select! {
-            () = stop.cancelled() => {}
+            () = shared.retired().cancelled() => {}
             () = shared.breaker.wait(until.min(last) + Duration::from_millis(1)) => {}
         }
     }
@@ -297,6 +359,6 @@ fn row(shared: &Shared, work: &Work, progress: Progress, reason: Option<String>)
         reason,
         at: shared.clock.now(),
         attempts: work.failures + 1,
-        unclean_runs: work.unclean_runs + u32::from(progress == Progress::Started && shared.careful),
+        unclean_runs: work.unclean_runs + u32::from(progress == Progress::Started && shared.is_careful()),
     }
 }

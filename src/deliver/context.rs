@@ -1,26 +1,84 @@
-//! What a rule and a template see: the event's data, its members as shorthands, `change` and `now`.
+//! What a rule and a template see: the event's data, its members as shorthands, `change`, `now`, `field` and `folded`.
 
 use serde_json::{Map, Value, json};
 
 use super::Names;
+use super::fields::{self, FieldNames};
 use crate::event::{Event, Issue};
+use crate::render::Dialect;
+
+/// What is known of an event when it is decided about or shown.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a> {
+    pub(crate) event: &'a Event,
+    /// The issue as it was read for this event.
+    pub(crate) now: Option<&'a Issue>,
+    /// The site's fields by name; without them fields go by their ids.
+    pub(crate) fields: Option<&'a FieldNames>,
+    /// All that are told together, this one among them, as one message shows them. Empty: it stands alone.
+    pub(crate) folded: &'a [&'a Event],
+}
+
+impl<'a> Known<'a> {
+    pub(crate) fn of(event: &'a Event) -> Self {
+        Self { event, now: None, fields: None, folded: &[] }
+    }
+}
 
 /// Everything of an event under the names that rules and templates use. All names exist, null where the event has none.
-pub(crate) fn of_event(event: &Event, now: Option<&Issue>, names: &Names) -> Value {
-    let mut data = serde_json::to_value(&event.data).unwrap_or_default();
+pub(crate) fn of_event(known: &Known<'_>, names: &Names) -> Value {
+    let event = known.event;
+    let mut data = data_of(event);
     name_project(&mut data);
     let mut root = Map::new();
     for name in names.roots() {
         root.insert(name.into(), data.get(name).cloned().unwrap_or_default());
     }
-    let mut now = now.map(|issue| serde_json::to_value(issue).unwrap_or_default()).unwrap_or_default();
+    let mut now = known.now.map(|issue| serde_json::to_value(issue).unwrap_or_default()).unwrap_or_default();
     if let (Some(members), Some(project)) = (now.as_object_mut(), data.get("project")) {
         members.insert("project".into(), project.clone());
     }
+    let folded = if known.folded.is_empty() { vec![data.clone()] } else { known.folded.iter().map(|event| data_of(event)).collect() };
+    root.insert("field".into(), fields::values(event.data.issue.as_deref().or(known.now), known.fields));
     root.insert("now".into(), now);
     root.insert("change".into(), changes(event));
+    root.insert("folded".into(), Value::Array(folded));
     root.insert("event".into(), data);
     Value::Object(root)
+}
+
+/// The data with people called by their names where a text mentions them by their ids.
+fn data_of(event: &Event) -> Value {
+    let mut data = serde_json::to_value(&event.data).unwrap_or_default();
+    let people = people_in(&data);
+    for place in ["/issue/body", "/comment/body", "/worklog/body"] {
+        if let Some(Value::String(body)) = data.pointer_mut(place)
+            && body.contains('@')
+        {
+            for (id, name) in &people {
+                *body = body.replace(&format!("@{id}"), &format!("@{}", Dialect::Markdown.escape(name)));
+            }
+        }
+    }
+    data
+}
+
+/// Everybody whom the data name, by id; longer ids first, so that none is taken for the beginning of another.
+fn people_in(data: &Value) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    let mut places = vec![data];
+    while let Some(place) = places.pop() {
+        let Some(members) = place.as_object() else { continue };
+        let text = |name: &str| members.get(name).and_then(Value::as_str);
+        if let (Some(id), Some(name), true) = (text("id"), text("name"), members.contains_key("email"))
+            && !found.iter().any(|(known, _)| known == id)
+        {
+            found.push((id.to_owned(), name.to_owned()));
+        }
+        places.extend(members.iter().filter(|(name, _)| *name != "custom").map(|(_, value)| value));
+    }
+    found.sort_by_key(|(id, _)| std::cmp::Reverse(id.len()));
+    found
 }
 
 /// Leaves out what was not read yet (`now`; of a reduced issue what its webhook did not carry), so that asking for it is an error and not a wrong answer.
@@ -30,6 +88,9 @@ pub(crate) fn without_unknown(mut context: Value, is_reduced: bool) -> Value {
         prune(context.get_mut("event").and_then(|event| event.get_mut("issue")));
     }
     if let Some(root) = context.as_object_mut() {
+        if is_reduced && let Some(field) = root.get_mut("field") {
+            *field = Value::Null;
+        }
         for (name, is_unknown) in [("project", is_reduced), ("now", true)] {
             if is_unknown && root.get(name).is_some_and(Value::is_null) {
                 root.remove(name);

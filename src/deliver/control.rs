@@ -60,9 +60,13 @@ impl Pause {
     /// The sink refused us: nothing more goes there until somebody mends it. In force at once, written down as soon as the store takes it.
     pub(crate) async fn refuse(&self, reason: &str, store: &Store, clock: &Clock) {
         let reason = format!("{reason} (needs you: repair it, then `ticketwire sink resume {}`)", self.sink);
-        self.state.send_replace(PauseState::Paused(reason.clone()));
+        let refused = PauseState::Paused(reason.clone());
+        if self.state.send_replace(refused.clone()) == refused {
+            // Another lane was refused just before, and sees to it.
+            return;
+        }
         let _one = self.one_will.lock().await;
-        self.state.send_replace(PauseState::Paused(reason.clone()));
+        self.state.send_replace(refused);
         tracing::error!(sink = %self.sink, reason, "sink `{}` is paused: {reason}", self.sink);
         if let Err(err) = store.set_control(&paused_control(&self.sink), Some(&reason), clock.now()).await {
             tracing::warn!(sink = %self.sink, "the pause of `{}` is not written down: {err}", self.sink);

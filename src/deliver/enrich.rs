@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::context::Known;
+use super::fields::{FieldCache, FieldNames};
 use super::guard;
+use super::replay::Again;
 use super::route::{Decision, Jiras, Route, Verdict};
 use crate::clock::Clock;
-use crate::event::{Entity, Envelope, Event, Issue, Kind, Position, ProjectKind};
+use crate::event::{Data, Entity, Envelope, Event, Issue, Kind, Position, ProjectKind};
 use crate::jira::{Asked, Sight, Want};
 use crate::setting::ConnectionName;
 use crate::store::{ParkedRow, Store};
@@ -19,11 +22,17 @@ pub(crate) struct Item {
     pub(crate) position: Position,
     /// The row that it waited in, if it comes from there.
     pub(crate) parked: Option<ParkedRow>,
+    /// What it brings along, if it comes from the archive.
+    pub(crate) again: Option<Again>,
     pub(crate) decisions: Vec<Decision>,
     /// One answer for each issue that it shows; none: not asked.
     pub(crate) sights: Option<Vec<Asked<Sight>>>,
     pub(crate) internal: Option<Asked<bool>>,
     pub(crate) last_level: Option<Option<String>>,
+    /// The names of the site's fields, where a rule of the sink uses one.
+    pub(crate) fields: Option<Asked<FieldNames>>,
+    /// It will only wait for what belongs to it.
+    pub(crate) settles: bool,
 }
 
 impl Item {
@@ -31,8 +40,14 @@ impl Item {
         &self.envelope.event
     }
 
+    /// Of its deliveries. One that waited keeps its own.
+    pub(crate) fn generation(&self) -> u32 {
+        let again = || self.again.as_ref().map_or(0, |again| again.generation);
+        self.parked.as_ref().map_or_else(again, |row| row.key.generation)
+    }
+
     fn sends(&self) -> bool {
-        self.decisions.iter().any(|decision| decision.verdict == Verdict::Send)
+        !self.settles && self.decisions.iter().any(|decision| decision.verdict == Verdict::Send)
     }
 
     fn needs(&self) -> bool {
@@ -49,12 +64,18 @@ impl Item {
 
     /// Why the issue could not be read, if waiting may help.
     pub(crate) fn unread(&self) -> Option<&crate::jira::JiraError> {
-        self.sights.as_ref()?.iter().find_map(|sight| sight.as_ref().err())
+        let sight = self.sights.iter().flatten().find_map(|sight| sight.as_ref().err());
+        sight.or_else(|| self.fields.as_ref()?.as_ref().err())
+    }
+
+    /// The event as it is shown, with all that was learnt.
+    pub(crate) fn known<'a>(&'a self, event: &'a Event) -> Known<'a> {
+        Known { event, now: now_of(self), fields: self.fields.as_ref().and_then(|asked| asked.as_ref().ok()), folded: &[] }
     }
 
     /// The event with its issue made whole by what was read.
     pub(crate) fn enriched(&self) -> Option<Event> {
-        let seen = self.seen().filter(|_| self.event().data.issue.as_ref().is_some_and(|issue| issue.partial))?;
+        let seen = self.seen().filter(|_| is_reduced(self.event()))?;
         let mut event = self.event().clone();
         event.data.issue = Some(Box::new(seen.issue.clone()));
         event.data.project = seen.project.clone().or(event.data.project);
@@ -66,6 +87,12 @@ impl Item {
         Some(event)
     }
 
+    /// The event as an enriching sink writes it: where its issue could not be read, it says so.
+    pub(crate) fn as_whole_as_can_be(&self) -> Option<Event> {
+        let degraded = || Event { data: Data { degraded: vec!["issue".to_owned()], ..self.event().data.clone() }, ..self.event().clone() };
+        self.enriched().or_else(|| is_reduced(self.event()).then(degraded))
+    }
+
     fn project(&self) -> Option<ProjectKind> {
         let of_event = self.event().data.project.as_ref().map(|project| project.kind).filter(|kind| *kind != ProjectKind::Unknown);
         of_event.or_else(|| self.seen()?.project.as_ref().map(|project| project.kind))
@@ -73,11 +100,12 @@ impl Item {
 }
 
 /// Reads what rules, messages and the guard need, and decides anew where a rule had to wait for it.
-pub(crate) async fn look_up(items: &mut [Item], route: &Route, jiras: &Jiras, store: &Store, clock: &Clock) {
+pub(crate) async fn look_up(items: &mut [Item], route: &Route, jiras: &Jiras, fields: &FieldCache, store: &Store, clock: &Clock) {
     let mut wanted: BTreeMap<ConnectionName, Vec<(usize, Want)>> = BTreeMap::new();
     for (number, item) in items.iter().enumerate() {
         let event = item.event();
-        let read = item.needs() || (item.sends() && guard::needs_read(event, &route.clearance));
+        let wants = || guard::needs_read(event, &route.clearance) || (route.enrich && is_reduced(event));
+        let read = item.needs() || (item.sends() && wants());
         if read && jiras.contains_key(&event.connection) {
             let after = Some(after(item, clock));
             let wants = issues_of(event).into_iter().map(|issue_id| (number, Want { issue_id, after }));
@@ -91,15 +119,30 @@ pub(crate) async fn look_up(items: &mut [Item], route: &Route, jiras: &Jiras, st
             items[number].sights.get_or_insert_default().push(sight);
         }
     }
+    if route.names_fields() {
+        name_fields(items, jiras, fields).await;
+    }
     for item in items.iter_mut() {
         if item.needs() && item.unread().is_none() {
             let event = item.enriched();
-            let now = item.seen().map(|seen| seen.issue.clone());
-            item.decisions = route.decide(event.as_ref().unwrap_or(item.event()), now.as_ref(), true);
+            item.decisions = route.decide(&item.known(event.as_ref().unwrap_or(item.event())), true);
         }
         if item.sends() {
             ask_the_rest(item, route, jiras, store, clock).await;
         }
+    }
+}
+
+/// Asked once for each connection, whatever the answer.
+async fn name_fields(items: &mut [Item], jiras: &Jiras, fields: &FieldCache) {
+    let mut known: BTreeMap<ConnectionName, Asked<FieldNames>> = BTreeMap::new();
+    for item in items.iter_mut().filter(|item| item.needs() || item.sends()) {
+        let connection = &item.envelope.event.connection;
+        let Some(jira) = jiras.get(connection) else { continue };
+        if !known.contains_key(connection) {
+            known.insert(connection.clone(), fields.names(connection, jira).await);
+        }
+        item.fields = known.get(connection).cloned();
     }
 }
 
@@ -127,9 +170,9 @@ async fn ask_the_rest(item: &mut Item, route: &Route, jiras: &Jiras, store: &Sto
     }
 }
 
-/// What was read before this says nothing about the delivery: one that waited is seen anew, because a level may have been set since.
+/// What was read before this says nothing about the delivery: one that waited, or comes from the archive, is seen anew, because a level may have been set since.
 fn after(item: &Item, clock: &Clock) -> Instant {
-    if item.parked.is_some() { Instant::now() } else { received(&item.envelope, clock) }
+    if item.parked.is_some() || item.again.is_some() { Instant::now() } else { received(&item.envelope, clock) }
 }
 
 /// What was read before an event was received says nothing about it. An envelope that comes from disk knows only the wall time.
@@ -137,6 +180,11 @@ fn received(envelope: &Envelope, clock: &Clock) -> Instant {
     let now = Instant::now();
     let ago = clock.now().since(envelope.event.data.received_at);
     envelope.received.or_else(|| now.checked_sub(ago)).unwrap_or(now)
+}
+
+/// Its issue is not whole, and there is more to be read.
+pub(crate) fn is_reduced(event: &Event) -> bool {
+    event.data.issue.as_ref().is_some_and(|issue| issue.partial)
 }
 
 /// The issues that an event shows: its own, and the other end of a link.

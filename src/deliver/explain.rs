@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
+use super::context::Known;
 use super::route::{Decision, Verdict};
 use super::supervise::{Shared, Supervisor};
 use crate::clock::Timestamp;
@@ -14,7 +13,7 @@ use crate::setting::SinkName;
 use crate::store::{Archived, Ended, JournalRow, ParkedRow, ParkedState, Progress, Store, StoreError};
 
 /// An event and what became of it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct EventView {
     pub event_id: EventId,
     pub kind: Kind,
@@ -23,7 +22,7 @@ pub struct EventView {
 }
 
 /// One delivery. `outcome` is `delivered`, `filtered`, `withheld`, `dead`, `parked`, `unknown` or `pending`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DeliveryView {
     pub sink: SinkName,
     pub target: String,
@@ -60,7 +59,7 @@ impl Explainer {
             for shared in self.supervisor.sinks() {
                 let sink = shared.route.name();
                 let at = self.passed(sink, archived.lane, &mut passed).await;
-                deliveries.extend(of_sink(shared, archived, &journal, &parked, at, self.supervisor.started_at()));
+                deliveries.extend(of_sink(&shared, archived, &journal, &parked, at, self.supervisor.started_at()));
             }
             let event = &archived.envelope.event;
             views.push(EventView { event_id: event.id.clone(), kind: event.kind(), received_at: event.data.received_at, deliveries });
@@ -92,7 +91,7 @@ fn of_sink(
     let mut waiting: Vec<&ParkedRow> = parked.iter().filter(|row| row.key.sink == *sink && row.key.event_id == event.id).collect();
     let is_passed = passed.is_some_and(|position| position >= archived.position);
     let mut views = Vec::new();
-    for decision in shared.route.decide(event, None, true) {
+    for decision in shared.route.decide(&Known::of(event), true) {
         let place = |rule: &Option<Arc<str>>, target: &str| *rule == decision.rule && *target == *decision.target;
         let waits = waiting.iter().rposition(|row| place(&row.rule, &row.key.target));
         let ended = rows.iter().rposition(|row| place(&row.rule, &row.key.target));

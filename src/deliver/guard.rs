@@ -280,14 +280,7 @@ mod tests {
     }
 
     fn ops_rule() -> Rules {
-        let send = SendSettings {
-            to: "team".parse().expect("a name"),
-            channel: None,
-            username: None,
-            icon_url: None,
-            template: None,
-            blocks: None,
-        };
+        let send = SendSettings::to("team".parse().expect("a name"));
         let settings = RuleSettings { when: "event.project.key == \"OPS\"".into(), send: vec![send], enabled: true };
         Rules::compile(&[("ops".into(), settings)], &|_| None, &Names::of_events()).expect("it compiles")
     }

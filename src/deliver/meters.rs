@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::window::Work;
 use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::setting::{ConnectionName, SinkName};
@@ -24,6 +25,11 @@ pub(crate) fn outcome(sink: &SinkName, ended: Ended) {
         Ended::Dead => "dead",
     };
     telemetry::delivery(sink.as_str(), outcome);
+}
+
+/// Those of which nobody knows whether an earlier process made them. What becomes of them now is counted besides.
+pub(crate) fn unknown(works: &[Work]) {
+    works.iter().filter(|work| work.unknown).for_each(|work| telemetry::delivery(work.key.sink.as_str(), "unknown"));
 }
 
 pub(crate) fn filtered(sink: &SinkName) {

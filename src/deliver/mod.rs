@@ -6,17 +6,23 @@
 mod archive;
 mod attempt;
 mod breaker;
+mod change;
 mod claims;
+mod compose;
 mod context;
 mod control;
 mod crash_loop;
 mod enrich;
 mod explain;
+mod fields;
+mod fold;
 mod guard;
 mod journal;
 mod meters;
 mod names;
 mod park;
+mod rehearse;
+mod replay;
 mod route;
 mod rules;
 mod settings;
@@ -25,10 +31,16 @@ mod supervise;
 mod window;
 mod worker;
 
+pub use change::{Change, Reserved};
+#[cfg(test)]
+mod ready_made;
+
 pub use control::{PauseState, paused_control};
 pub use explain::{DeliveryView, EventView, Explainer};
 pub use names::Names;
+pub use rehearse::{Rehearsed, RehearsedDelivery, RehearsedMessage, rehearse};
 pub use route::{Jiras, Route};
-pub use rules::{Rule, RuleError, RulePart, Rules, Send, SinkTraits};
-pub use settings::{OnUnknown, RuleSettings, SendSettings, Settings};
+pub use rules::{Rule, RuleError, RulePart, Rules, Send, SinkTraits, enabled_control};
+pub use settings::{OnUnknown, RuleSettings, SendSettings, Settings, Thread};
 pub use supervise::{Delivery, Supervisor};
+pub use window::SETTLES;

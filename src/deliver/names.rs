@@ -32,6 +32,8 @@ impl Names {
             ("changes", schema::<Vec<event::Change>>(&mut generator)),
             ("degraded", schema::<Vec<String>>(&mut generator)),
             ("change", Value::Bool(true)),
+            ("folded", schema::<Vec<event::Data>>(&mut generator)),
+            ("field", Value::Bool(true)),
             ("comment", schema::<event::Comment>(&mut generator)),
             ("worklog", schema::<event::Worklog>(&mut generator)),
             ("attachment", schema::<event::Attachment>(&mut generator)),
@@ -114,7 +116,7 @@ fn with_members(mut definitions: serde_json::Map<String, Value>, roots: &[(&'sta
         data.retain(|name, _| !matches!(name.as_str(), "anyOf" | "oneOf" | "allOf"));
     }
     if let Some(members) = properties(&mut definitions, "Data") {
-        for (name, schema) in roots.iter().filter(|(name, _)| !matches!(*name, "event" | "now" | "change")) {
+        for (name, schema) in roots.iter().filter(|(name, _)| !matches!(*name, "event" | "now" | "change" | "folded" | "field")) {
             members.entry(*name).or_insert_with(|| schema.clone());
         }
     }
@@ -183,6 +185,8 @@ mod tests {
             "sprint.name",
             "actor.id",
             "event.project.key",
+            "field.Story Points",
+            "folded",
         ] {
             assert_eq!(names.check(&good.split('.').collect::<Vec<_>>()), Ok(()), "{good}");
         }

@@ -25,10 +25,15 @@ struct Waiter {
 }
 
 impl WaitingSet {
-    pub(crate) fn load(rows: Vec<WaitingKey>, now: Timestamp) -> Self {
-        let due = |not_before: Timestamp| Instant::now() + not_before.since(now);
-        let waiter = |row: &WaitingKey| Waiter { count: row.count, due: due(row.not_before), not_before: row.not_before };
-        Self { keys: rows.iter().map(|row| ((row.target.clone(), row.partition_key.clone()), waiter(row))).collect() }
+    /// As the store has them now. Who was known to wait until then goes on doing so, whatever the wall time has become.
+    pub(crate) fn load(&mut self, rows: Vec<WaitingKey>, now: Timestamp) {
+        let before = std::mem::take(&mut self.keys);
+        for WaitingKey { target, partition_key, not_before, count, .. } in rows {
+            let key = (target, partition_key);
+            let known = before.get(&key).filter(|waiter| waiter.not_before == not_before).map(|waiter| waiter.due);
+            let due = known.unwrap_or_else(|| Instant::now() + not_before.since(now));
+            self.keys.insert(key, Waiter { count, due, not_before });
+        }
     }
 
     /// The time from which on who waits there may be tried, if anybody does.
@@ -75,6 +80,10 @@ impl WaitingSet {
     pub(crate) fn horizon(&self) -> Option<Timestamp> {
         let now = Instant::now();
         self.keys.values().filter(|waiter| waiter.due <= now).map(|waiter| waiter.not_before).max()
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.keys.values().map(|waiter| waiter.count).sum()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::context;
+use serde_json::Value;
+
+use super::context::{self, Known};
+use super::fields;
 use super::names::Names;
-use super::rules::{Answer, Rule, Rules, Send};
-use crate::event::{Event, Issue};
+use super::rules::{Answer, MessageTemplates, Rule, Rules, Send};
 use crate::jira::Jira;
 use crate::setting::{ConnectionName, SinkName};
 use crate::sink::{Clearance, Sink};
@@ -18,6 +20,8 @@ pub type Jiras = BTreeMap<ConnectionName, Arc<Jira>>;
 pub struct Route {
     pub sink: Arc<dyn Sink>,
     pub clearance: Clearance,
+    /// Writes events with their issues made whole.
+    pub enrich: bool,
     pub rules: Arc<Rules>,
     pub names: Arc<Names>,
 }
@@ -43,8 +47,18 @@ impl Route {
         self.sink.name()
     }
 
-    /// Decides for every rule that names the sink. `whole`: the event's issue is as whole as it will be.
-    pub(crate) fn decide(&self, event: &Event, now: Option<&Issue>, whole: bool) -> Vec<Decision> {
+    /// Whether a rule or message for the sink calls a field by its name.
+    pub(crate) fn names_fields(&self) -> bool {
+        let named = |(rule, send): (&Rule, &Send)| {
+            let message = send.message.as_ref().map(MessageTemplates::references).unwrap_or_default();
+            fields::are_named(rule.when.references().iter().chain(&message))
+        };
+        self.sink.traits().for_people && self.rules.of_sink(self.name()).any(named)
+    }
+
+    /// Decides for every rule that names the sink. `whole`: as much is known as will be.
+    pub(crate) fn decide(&self, known: &Known<'_>, whole: bool) -> Vec<Decision> {
+        let event = known.event;
         let everything = || -> Arc<str> { self.name().as_str().into() };
         if let Err(why) = self.sink.takes(event) {
             return vec![Decision { rule: None, target: everything(), verdict: Verdict::Filtered(why.to_owned()) }];
@@ -57,10 +71,10 @@ impl Route {
         // A sink that writes events decides on the event as it came; only messages are worth a read.
         let unread = match &event.data.issue {
             Some(issue) if !whole && self.sink.traits().for_people && issue.partial => Unread::Issue,
-            Some(_) if !whole && self.sink.traits().for_people && now.is_none() => Unread::Now,
+            Some(_) if !whole && self.sink.traits().for_people && known.now.is_none() => Unread::Now,
             _ => Unread::Nothing,
         };
-        let full = context::of_event(event, now, &self.names);
+        let full = context::of_event(known, &self.names);
         let asked = if unread == Unread::Nothing { full } else { context::without_unknown(full, unread == Unread::Issue) };
         let (mut decisions, mut missed): (Vec<Decision>, Vec<(bool, Decision)>) = (Vec::new(), Vec::new());
         for (rule, send) in rules {
@@ -103,19 +117,24 @@ struct Missing {
     is_plain: bool,
 }
 
-fn verdict(rule: &Rule, send: &Send, context: &serde_json::Value, unread: Unread, taken: Option<&str>) -> Result<Verdict, Missing> {
-    if !rule.enabled {
+fn verdict(rule: &Rule, send: &Send, context: &Value, unread: Unread, taken: Option<&str>) -> Result<Verdict, Missing> {
+    if !rule.is_enabled() {
         return Err(Missing { why: format!("rule `{}` is muted", rule.name), is_plain: false });
     }
     let asks = match unread {
         Unread::Nothing => false,
-        Unread::Now => rule.when.references().iter().any(|path| is_of_now(path)),
+        Unread::Now => rule.when.references().iter().any(|path| is_of_now(path)) || fields::are_named(rule.when.references().iter()),
         Unread::Issue => rule.when.references().iter().any(|path| is_of_issue(path)),
     };
     match rule.when.evaluate(context) {
         Answer::Yes if taken.is_some() => Ok(Verdict::Filtered(format!("same target as rule {}", taken.unwrap_or_default()))),
         Answer::Yes if unread != Unread::Nothing && shows_unknown(send, context) => Ok(Verdict::Needs),
-        Answer::Yes => Ok(Verdict::Send),
+        Answer::Yes => {
+            match send.whom.filter(|path| path.iter().try_fold(context, |place, name| place.get(name)).is_none_or(Value::is_null)) {
+                Some(path) => Ok(Verdict::Filtered(format!("there is no {} to write to", path.last().unwrap_or(&"person")))),
+                None => Ok(Verdict::Send),
+            }
+        }
         Answer::No => Err(Missing { why: format!("rule `{}` does not match", rule.name), is_plain: true }),
         Answer::Error(_) if asks => Ok(Verdict::Needs),
         Answer::Error(why) => Err(Missing { why: format!("rule `{}` does not match: {why}", rule.name), is_plain: false }),
@@ -129,13 +148,14 @@ fn is_of_now(path: &[String]) -> bool {
 fn is_of_issue(path: &[String]) -> bool {
     let first = path.first().map(String::as_str);
     let second = path.get(1).map(String::as_str);
-    matches!(first, Some("issue" | "now" | "project")) || (first == Some("event") && matches!(second, Some("issue" | "project")))
+    matches!(first, Some("issue" | "now" | "project" | "field")) || (first == Some("event") && matches!(second, Some("issue" | "project")))
 }
 
 /// Whether a message shows a member of the issue that the webhook did not carry.
-fn shows_unknown(send: &Send, context: &serde_json::Value) -> bool {
+fn shows_unknown(send: &Send, context: &Value) -> bool {
     let Some(message) = &send.message else { return false };
-    message.references().iter().filter(|path| is_of_issue(path)).any(|path| {
+    let whom = send.whom.map(|path| path.iter().map(ToString::to_string).collect::<Vec<String>>());
+    message.references().iter().chain(&whom).filter(|path| is_of_issue(path)).any(|path| {
         let (mut place, mut missing) = (context, false);
         // The first two members decide: below them null is an answer.
         for name in path.iter().take(if path.first().map(String::as_str) == Some("event") { 3 } else { 2 }) {
@@ -154,7 +174,7 @@ mod tests {
 
     use super::*;
     use crate::deliver::{RuleSettings, SendSettings, SinkTraits};
-    use crate::event::{EventId, Kind, PartitionKey};
+    use crate::event::{Event, EventId, Issue, Kind, PartitionKey};
     use crate::render::Dialect;
     use crate::sink::{Enriched, Receipt, SinkError, Traits};
 
@@ -192,15 +212,16 @@ mod tests {
         let name: SinkName = "team".parse().expect("a name");
         let rule = |&(rule, when, channel, template, enabled): &(&str, &str, &str, &str, bool)| {
             let (channel, template) = (Some(channel.to_owned()), Some(template.to_owned()));
-            let send = SendSettings { to: name.clone(), channel, username: None, icon_url: None, template, blocks: None };
+            let send = SendSettings { channel, template, ..SendSettings::to(name.clone()) };
             (rule.to_owned(), RuleSettings { when: when.into(), send: vec![send], enabled })
         };
         let rules: Vec<_> = rules.iter().map(rule).collect();
-        let traits = |_: &SinkName| Some(SinkTraits { dialect: Some(Dialect::SlackMrkdwn), target: None });
+        let traits = |_: &SinkName| Some(SinkTraits { dialect: Some(Dialect::SlackMrkdwn), target: None, has_threads: true });
         let rules = Rules::compile(&rules, &traits, &names).expect("they compile");
         Route {
             sink: Arc::new(Quiet { name, for_people }),
             clearance: Clearance::nothing(),
+            enrich: false,
             rules: Arc::new(rules),
             names: Arc::new(names),
         }
@@ -228,7 +249,7 @@ mod tests {
             };
             format!("{} -> {}: {verdict}", decision.rule.as_deref().unwrap_or("-"), decision.target)
         };
-        route.decide(event, None, whole).into_iter().map(line).collect()
+        route.decide(&Known::of(event), whole).into_iter().map(line).collect()
     }
 
     #[test]
@@ -269,6 +290,16 @@ mod tests {
         let blind = told(&route(true, &by_summary), &event(true), true);
         assert!(blind.len() == 1 && blind[0].starts_with("one -> #a: filtered: rule `one` does not match: "), "{blind:?}");
         assert!(told(&route(false, &by_summary), &event(true), false)[0].contains("does not match"), "programs take it as it came");
+    }
+
+    #[test]
+    fn a_message_for_a_person_needs_one() {
+        let rules = [("one", "true", "@assignee", "x", true), ("two", "true", "#a", "{{ field('Story Points') }}", true)];
+        let route = route(true, &rules);
+        let nobody = ["one -> @assignee: filtered: there is no assignee to write to", "two -> #a: send"];
+        assert_eq!(told(&route, &event(false), true), nobody);
+        assert_eq!(told(&route, &event(true), false), ["one -> @assignee: needs the issue", "two -> #a: needs the issue"]);
+        assert!(route.names_fields());
     }
 
     #[test]

@@ -6,6 +6,8 @@ mod compile;
 mod expression;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -16,6 +18,7 @@ use super::settings::RuleSettings;
 use crate::render::{Dialect, JsonTemplate, RenderError, Template};
 use crate::setting::SinkName;
 use crate::sink::Message;
+use crate::store::{Store, StoreError};
 
 /// All rules, in the order of the file.
 #[derive(Debug, Default)]
@@ -26,23 +29,47 @@ pub struct Rules {
 #[derive(Debug)]
 pub struct Rule {
     pub name: Arc<str>,
-    pub enabled: bool,
+    /// As the file says.
+    by_file: bool,
+    /// As it is now: an order may say otherwise.
+    enabled: AtomicBool,
     pub when: Expression,
     pub sends: Vec<Send>,
 }
+
+impl Rule {
+    pub fn is_enabled(&self) -> bool {
+        self.enabled.load(Ordering::Relaxed)
+    }
+}
+
+/// The control row that mutes a rule, or lets one speak that the file mutes.
+pub fn enabled_control(rule: &str) -> String {
+    format!("{CONTROLS}{rule}{ENABLED}")
+}
+
+const CONTROLS: &str = "rule/";
+const ENABLED: &str = "/enabled";
 
 /// One destination of a rule.
 #[derive(Debug)]
 pub struct Send {
     pub to: SinkName,
     pub target: Arc<str>,
+    /// The member path of the person whom the target means, as `@assignee` does.
+    pub(crate) whom: Option<&'static [&'static str]>,
     pub message: Option<MessageTemplates>,
+    /// Within which events of one issue by one person become one message; zero: each is its own.
+    pub settle: Duration,
+    /// What is said of one issue goes into one thread.
+    pub in_thread: bool,
 }
 
 #[derive(Debug)]
 pub struct MessageTemplates {
     text: Template,
     blocks: Option<JsonTemplate>,
+    attachments: Option<JsonTemplate>,
     username: Option<String>,
     icon_url: Option<String>,
 }
@@ -52,15 +79,17 @@ impl MessageTemplates {
         Ok(Message {
             text: self.text.render(context)?,
             blocks: self.blocks.as_ref().map(|blocks| blocks.render(context)).transpose()?,
+            attachments: self.attachments.as_ref().map(|attachments| attachments.render(context)).transpose()?,
             username: self.username.clone(),
             icon_url: self.icon_url.clone(),
+            thread: None,
         })
     }
 
     /// The member paths that it shows.
     pub fn references(&self) -> Vec<Vec<String>> {
         let mut paths = self.text.references();
-        paths.extend(self.blocks.as_ref().map(JsonTemplate::references).unwrap_or_default());
+        paths.extend([&self.blocks, &self.attachments].into_iter().flatten().flat_map(JsonTemplate::references));
         paths
     }
 }
@@ -72,6 +101,8 @@ pub struct SinkTraits {
     pub dialect: Option<Dialect>,
     /// Where it sends to if the rule names no channel.
     pub target: Option<Arc<str>>,
+    /// Whether it tells what a message is called, so that others can answer it.
+    pub has_threads: bool,
 }
 
 /// Which part of a rule is wrong.
@@ -108,6 +139,19 @@ impl Rules {
     /// The entry of a rule that sends to this target.
     pub fn find<'a>(&'a self, rule: &str, sink: &'a SinkName, target: &str) -> Option<(&'a Rule, &'a Send)> {
         self.of_sink(sink).find(|(candidate, send)| *candidate.name == *rule && *send.target == *target)
+    }
+
+    /// Reads the orders about rules.
+    pub async fn obey(&self, store: &Store) -> Result<(), StoreError> {
+        let orders = store.controls(CONTROLS).await?;
+        for rule in &self.rules {
+            let order = orders.iter().find(|(name, _)| *name == enabled_control(&rule.name));
+            let enabled = order.map_or(rule.by_file, |(_, value)| value == "true");
+            if rule.enabled.swap(enabled, Ordering::Relaxed) != enabled {
+                tracing::info!(rule = &*rule.name, "rule `{}` is {}", rule.name, if enabled { "enabled" } else { "disabled" });
+            }
+        }
+        Ok(())
     }
 
     pub fn list(&self) -> &[Rule] {

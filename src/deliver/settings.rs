@@ -65,4 +65,36 @@ pub struct SendSettings {
     /// Slack blocks; texts in them are templates.
     #[schemars(with = "Option<serde_json::Value>")]
     pub blocks: Option<serde_json::Value>,
+    /// Slack attachments, likewise.
+    #[schemars(with = "Option<serde_json::Value>")]
+    pub attachments: Option<serde_json::Value>,
+    /// Events of one issue by one person that come within this span become one message. Unset: `2s` for the ready-made message, `0s` for
+    /// a template of one's own.
+    pub settle: Option<Span>,
+    /// Puts what is said of one issue into one thread.
+    pub thread: Option<Thread>,
+}
+
+impl SendSettings {
+    /// Nothing but where to.
+    pub fn to(sink: SinkName) -> Self {
+        Self {
+            to: sink,
+            channel: None,
+            username: None,
+            icon_url: None,
+            template: None,
+            blocks: None,
+            attachments: None,
+            settle: None,
+            thread: None,
+        }
+    }
+}
+
+/// What a thread is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Thread {
+    Issue,
 }

@@ -1,16 +1,18 @@
 //! Starts a sink's lanes, keeps them alive, and holds what they share: route, breaker, pause, targets that take nothing now.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::archive;
 use super::breaker::Breaker;
 use super::claims::Claims;
 use super::control::{Pause, PauseState};
 use super::crash_loop::CrashLoop;
+use super::fields::FieldCache;
 use super::route::{Jiras, Route};
 use super::settings::Settings;
 use super::worker::LaneWorker;
@@ -18,6 +20,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::queue::{Queue, QueueError, Subscription};
 use crate::setting::SinkName;
 use crate::shutdown::Tasks;
+use crate::sink::Sink;
 use crate::store::{Store, StoreError};
 
 /// After a queue that gave no lane.
@@ -31,19 +34,38 @@ const ORDERS_EVERY: Duration = Duration::from_secs(5);
 pub(crate) struct Shared {
     pub(crate) route: Route,
     pub(crate) store: Store,
+    pub(crate) queue: Arc<dyn Queue>,
     pub(crate) jiras: Arc<Jiras>,
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
-    pub(crate) breaker: Breaker,
+    pub(crate) breaker: Arc<Breaker>,
     pub(crate) claims: Arc<Claims>,
-    pub(crate) pause: Pause,
-    pub(crate) careful: bool,
+    pub(crate) pause: Arc<Pause>,
+    pub(crate) fields: FieldCache,
     crash_loop: Option<Arc<CrashLoop>>,
-    tasks: Tasks,
-    blocked: Mutex<HashMap<Arc<str>, Instant>>,
+    /// The process stops: what is in hand has seconds.
+    pub(crate) stop: CancellationToken,
+    /// Those of this sink, which stop alone when it changes.
+    pub(super) tasks: Tasks,
+    blocked: Arc<Mutex<HashMap<Arc<str>, Instant>>>,
 }
 
 impl Shared {
+    /// Fires when no new window may begin: the sink changes, or the process stops.
+    pub(crate) fn retired(&self) -> &CancellationToken {
+        self.tasks.token()
+    }
+
+    /// What holds whatever its rules are. A sink that was built anew may be another one: only who holds which event is kept then.
+    pub(super) fn inherit(&mut self, before: &Self) {
+        self.claims = before.claims.clone();
+        if Arc::ptr_eq(&self.route.sink, &before.route.sink) {
+            self.breaker = before.breaker.clone();
+            self.pause = before.pause.clone();
+            self.blocked = before.blocked.clone();
+        }
+    }
+
     /// How long a target takes nothing yet.
     pub(crate) fn blocked(&self, target: &Arc<str>) -> Option<Duration> {
         let mut blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -63,15 +85,18 @@ impl Shared {
     }
 
     pub(crate) fn window(&self) -> usize {
-        if self.careful { 1 } else { self.settings.window }
+        if self.is_careful() { 1 } else { self.settings.window }
     }
 
-    /// After unclean starts one delivery of the whole process at a time: what then dies with it is the one.
+    pub(crate) fn is_careful(&self) -> bool {
+        self.crash_loop.as_ref().is_some_and(|crash_loop| crash_loop.is_careful())
+    }
+
+    /// Before a turn's work. After unclean starts one delivery of the whole process at a time: what then dies with it is the one.
     pub(crate) async fn alone(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
-        match &self.crash_loop {
-            Some(crash_loop) if self.careful => Some(crash_loop.alone.lock().await),
-            _ => None,
-        }
+        let crash_loop = self.crash_loop.as_ref()?;
+        crash_loop.work_begins().await;
+        if crash_loop.is_careful() { Some(crash_loop.alone.lock().await) } else { None }
     }
 
     pub(crate) fn progressed(&self) {
@@ -82,6 +107,7 @@ impl Shared {
 }
 
 /// Everything that delivery needs of the rest of the program.
+#[derive(Clone)]
 pub struct Delivery {
     pub queue: Arc<dyn Queue>,
     pub store: Store,
@@ -103,36 +129,37 @@ pub enum StartError {
 
 /// All sinks at work.
 pub struct Supervisor {
-    sinks: Vec<Arc<Shared>>,
+    pub(super) sinks: RwLock<Vec<Arc<Shared>>>,
+    /// What may still have something in hand of sinks that were removed.
+    pub(super) leaving: Mutex<HashMap<SinkName, Tasks>>,
     started_at: Timestamp,
+    pub(super) does_work: bool,
     /// None: this process delivers nothing, so it cannot die of it.
-    crash_loop: Option<Arc<CrashLoop>>,
+    pub(super) crash_loop: Option<Arc<CrashLoop>>,
 }
 
 impl Supervisor {
     /// Takes each sink's place on the road, the archive's first, then lets them work.
     pub async fn start(delivery: &Delivery, routes: Vec<Route>) -> Result<Self, StartError> {
         let begun = CrashLoop::begin(&delivery.instance, delivery.store.clone(), delivery.clock.clone()).await?;
-        let crash_loop = Arc::new(begun);
+        let crash_loop = Some(Arc::new(begun));
         let archive = subscribe(delivery, &SinkName::archive()).await?;
         let mut sinks = Vec::new();
         for route in routes {
-            let shared = Arc::new(shared(delivery, route, Some(crash_loop.clone())));
+            let shared = shared(delivery, route, crash_loop.clone());
             shared.pause.obey(&delivery.store).await?;
-            let subscription = subscribe(delivery, shared.route.name()).await?;
-            sinks.push((shared, subscription));
+            shared.route.rules.obey(&delivery.store).await?;
+            let place = subscribe(delivery, shared.route.name()).await?;
+            sinks.push((Arc::new(shared), place));
         }
-        let (store, tasks) = (delivery.store.clone(), delivery.tasks.clone());
-        let lanes = tasks.clone();
-        tasks.spawn("archive", async move { keep_all(archive, store, lanes).await });
+        let (store, lanes) = (delivery.store.clone(), delivery.tasks.clone());
+        delivery.tasks.spawn("archive", async move { keep_all(archive, store, lanes).await });
         let mut working = Vec::new();
-        for (shared, subscription) in sinks {
-            working.push(shared.clone());
-            let (orders, lanes) = (shared.clone(), tasks.clone());
-            tasks.spawn("orders", async move { obey_orders(orders).await });
-            tasks.spawn("sink", async move { work_all(subscription, shared, lanes).await });
+        for (shared, place) in sinks {
+            begin(delivery, &shared, Some(place), None);
+            working.push(shared);
         }
-        Ok(Self { sinks: working, started_at: delivery.clock.now(), crash_loop: Some(crash_loop) })
+        Ok(Self::of(delivery, working, crash_loop, true))
     }
 
     /// Knows the sinks and their orders, and leaves the work to other processes.
@@ -141,10 +168,16 @@ impl Supervisor {
         for route in routes {
             let shared = Arc::new(shared(delivery, route, None));
             shared.pause.obey(&delivery.store).await?;
-            delivery.tasks.spawn("orders", obey_orders(shared.clone()));
+            shared.route.rules.obey(&delivery.store).await?;
+            shared.tasks.spawn("orders", obey_orders(shared.clone()));
             sinks.push(shared);
         }
-        Ok(Self { sinks, started_at: delivery.clock.now(), crash_loop: None })
+        Ok(Self::of(delivery, sinks, None, false))
+    }
+
+    fn of(delivery: &Delivery, sinks: Vec<Arc<Shared>>, crash_loop: Option<Arc<CrashLoop>>, does_work: bool) -> Self {
+        let (sinks, leaving) = (RwLock::new(sinks), Mutex::default());
+        Self { sinks, leaving, started_at: delivery.clock.now(), does_work, crash_loop }
     }
 
     /// What began before this moment and did not end was under way in an earlier process.
@@ -152,13 +185,18 @@ impl Supervisor {
         self.started_at
     }
 
-    pub(crate) fn sinks(&self) -> &[Arc<Shared>] {
-        &self.sinks
+    pub(crate) fn sinks(&self) -> Vec<Arc<Shared>> {
+        self.sinks.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What each sink is built as; kept where it does not change.
+    pub fn built(&self, name: &SinkName) -> Option<Arc<dyn Sink>> {
+        self.sinks().iter().find(|shared| shared.route.name() == name).map(|shared| shared.route.sink.clone())
     }
 
     /// Name, and whether it is paused.
-    pub fn states(&self) -> impl Iterator<Item = (&SinkName, PauseState)> {
-        self.sinks.iter().map(|shared| (shared.route.name(), shared.pause.state()))
+    pub fn states(&self) -> Vec<(SinkName, PauseState)> {
+        self.sinks().iter().map(|shared| (shared.route.name().clone(), shared.pause.state())).collect()
     }
 
     /// Called after all tasks have ended: this was no crash.
@@ -169,25 +207,63 @@ impl Supervisor {
     }
 }
 
-fn shared(delivery: &Delivery, route: Route, crash_loop: Option<Arc<CrashLoop>>) -> Shared {
+pub(super) fn shared(delivery: &Delivery, route: Route, crash_loop: Option<Arc<CrashLoop>>) -> Shared {
     Shared {
-        pause: Pause::new(route.name().clone()),
+        pause: Arc::new(Pause::new(route.name().clone())),
         route,
         store: delivery.store.clone(),
+        queue: delivery.queue.clone(),
         jiras: delivery.jiras.clone(),
         settings: delivery.settings.clone(),
         clock: delivery.clock.clone(),
-        breaker: Breaker::default(),
+        breaker: Arc::default(),
         claims: Arc::default(),
-        careful: crash_loop.as_ref().is_some_and(|crash_loop| crash_loop.is_careful),
+        fields: FieldCache::default(),
         crash_loop,
-        tasks: delivery.tasks.clone(),
-        blocked: Mutex::default(),
+        stop: delivery.tasks.token().clone(),
+        tasks: delivery.tasks.part(),
+        blocked: Arc::default(),
+    }
+}
+
+/// Lets a sink work, once what was there before it has let go. Without a place it takes its own.
+pub(super) fn begin(delivery: &Delivery, shared: &Arc<Shared>, place: Option<Box<dyn Subscription>>, before: Option<Tasks>) {
+    let (delivery, shared) = (delivery.clone(), shared.clone());
+    shared.tasks.clone().spawn("sink", async move {
+        if let Some(before) = before {
+            before.ended().await;
+        }
+        let ready = tokio::select! {
+            () = shared.tasks.token().cancelled() => return,
+            ready = make_ready(&delivery, &shared, place) => ready,
+        };
+        shared.tasks.spawn("orders", obey_orders(shared.clone()));
+        work_all(ready, shared).await;
+    });
+}
+
+/// Its orders and its place, however long store and queue take.
+async fn make_ready(delivery: &Delivery, shared: &Shared, mut place: Option<Box<dyn Subscription>>) -> Box<dyn Subscription> {
+    let sink = shared.route.name();
+    loop {
+        let taken = match (shared.pause.obey(&delivery.store).await, place.take()) {
+            (Ok(_), Some(place)) => return place,
+            (Ok(_), None) => subscribe(delivery, sink).await.map_err(StartError::from),
+            (Err(err), kept) => {
+                place = kept;
+                Err(err.into())
+            }
+        };
+        match taken {
+            Ok(place) => return place,
+            Err(err) => tracing::warn!(%sink, "`{sink}` cannot go on yet: {err}"),
+        }
+        tokio::time::sleep(PATIENCE).await;
     }
 }
 
 /// A sink's place. A broker that is just coming up gets a moment.
-async fn subscribe(delivery: &Delivery, sink: &SinkName) -> Result<Box<dyn Subscription>, QueueError> {
+pub(super) async fn subscribe(delivery: &Delivery, sink: &SinkName) -> Result<Box<dyn Subscription>, QueueError> {
     let until = Instant::now() + START_PATIENCE;
     loop {
         match delivery.queue.subscribe(sink).await {
@@ -210,14 +286,13 @@ async fn keep_all(mut subscription: Box<dyn Subscription>, store: Store, tasks: 
 }
 
 /// Every lane of a sink on a task of its own; a lane that was lost comes again.
-async fn work_all(mut subscription: Box<dyn Subscription>, shared: Arc<Shared>, tasks: Tasks) {
-    while let Some(lane) = next_lane(subscription.as_mut(), shared.route.name(), &tasks).await {
-        let worker = LaneWorker::new(shared.clone(), lane, tasks.token().clone());
-        tasks.spawn("lane", worker.run());
+async fn work_all(mut subscription: Box<dyn Subscription>, shared: Arc<Shared>) {
+    while let Some(lane) = next_lane(subscription.as_mut(), shared.route.name(), &shared.tasks).await {
+        shared.tasks.spawn("lane", LaneWorker::new(shared.clone(), lane).run());
     }
 }
 
-/// None: the process stops.
+/// None: the group stops.
 async fn next_lane(subscription: &mut dyn Subscription, sink: &SinkName, tasks: &Tasks) -> Option<Box<dyn crate::queue::Lane>> {
     loop {
         let lane = tokio::select! {
@@ -238,7 +313,7 @@ async fn next_lane(subscription: &mut dyn Subscription, sink: &SinkName, tasks: 
 }
 
 /// Watches the control rows of one sink.
-async fn obey_orders(shared: Arc<Shared>) {
+pub(super) async fn obey_orders(shared: Arc<Shared>) {
     let mut orders = shared.store.orders();
     let stop = shared.tasks.token().clone();
     loop {
@@ -249,6 +324,9 @@ async fn obey_orders(shared: Arc<Shared>) {
             }
             Ok(false) => {}
             Err(err) => tracing::warn!(sink = %shared.route.name(), "orders cannot be read: {err}"),
+        }
+        if let Err(err) = shared.route.rules.obey(&shared.store).await {
+            tracing::warn!(sink = %shared.route.name(), "orders about rules cannot be read: {err}");
         }
         tokio::select! {
             () = stop.cancelled() => return,

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::attempt::{self, End, Try};
-use super::context;
+use super::attempt::{self, End};
+use super::context::Known;
 use super::enrich::{self, Item};
 use super::guard::{self, Facts, Ruling};
 use super::journal::{NotWritten, persist};
@@ -14,12 +14,14 @@ use super::route::{Decision, Verdict};
 use super::step::{Concerns, Wait};
 use super::worker::LaneWorker;
 use crate::backoff::jittered;
-use crate::event::PartitionKey;
-use crate::sink::Enriched;
+use crate::event::{Event, EventId, PartitionKey};
 use crate::store::{ArchiveRow, DeliveryKey, Ended, JournalRow, ParkedRow, ParkedState, Progress, Waiting, Write};
 
 /// While Jira cannot be asked, and it did not say how long.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Why a delivery waits for what may belong to it.
+pub const SETTLES: &str = "it is told together with what follows it at once";
 
 /// A delivery in hand.
 #[derive(Clone)]
@@ -32,6 +34,24 @@ pub(crate) struct Work {
     /// Nobody knows whether an earlier process did it.
     pub(crate) unknown: bool,
     pub(crate) unclean_runs: u32,
+    /// Another delivery tells this one, too.
+    pub(crate) folded_into: Option<EventId>,
+}
+
+/// A delivery that the guard let pass, with the event as it may be shown.
+pub(crate) struct Ready {
+    pub(crate) work: Work,
+    pub(crate) event: Arc<Event>,
+}
+
+impl Work {
+    /// What the journal says of it besides that it was delivered.
+    pub(crate) fn remark(&self) -> Option<String> {
+        match &self.folded_into {
+            Some(id) => Some(format!("folded into {id}")),
+            None => self.unknown.then(|| "repeated: an earlier process may have delivered it too".to_owned()),
+        }
+    }
 }
 
 impl LaneWorker {
@@ -42,23 +62,28 @@ impl LaneWorker {
         let _claim = shared.claims.take(items.iter().map(|item| item.event().id.clone())).await;
         let _alone = shared.alone().await;
         for item in items.iter_mut().filter(|item| item.decisions.is_empty()) {
-            item.decisions = shared.route.decide(&item.envelope.event, None, false);
+            item.decisions = shared.route.decide(&Known::of(&item.envelope.event), false);
         }
         let mut write = Write::default();
         if shared.pause.is_paused() {
             // Nothing is fetched for a sink that takes nothing: what waits is decided when it runs again.
             self.hold_back(&mut items);
             let works = self.works(&items).await?;
+            meters::unknown(&works);
             works.iter().for_each(|work| self.park_behind(work, &items, "the sink is paused", &mut write));
             self.park_undecided(&items, &mut write);
             return self.conclude(write).await;
         }
-        enrich::look_up(&mut items, &shared.route, &shared.jiras, &shared.store, &shared.clock).await;
+        self.let_settle(&mut items);
+        enrich::look_up(&mut items, &shared.route, &shared.jiras, &shared.fields, &shared.store, &shared.clock).await;
         self.hold_back(&mut items);
-        let mut tries = Vec::new();
-        for work in self.works(&items).await? {
-            tries.extend(self.prepare(work, &items, &mut write));
+        let mut ready = Vec::new();
+        let works = self.works(&items).await?;
+        meters::unknown(&works);
+        for work in works {
+            ready.extend(self.prepare(work, &items, &mut write));
         }
+        let tries = self.compose(ready, &items, &mut write);
         let ends = attempt::all(&shared, tries, &self.stop).await?;
         let mut refused: HashSet<(Arc<str>, PartitionKey)> = HashSet::new();
         for (work, end) in ends {
@@ -76,7 +101,7 @@ impl LaneWorker {
     }
 
     /// An event that cannot be decided yet waits as a whole, and so does what comes behind it: nobody knows yet where it would overtake.
-    fn hold_back(&self, items: &mut [Item]) {
+    pub(super) fn hold_back(&self, items: &mut [Item]) {
         let sink = self.shared.route.name();
         if self.shared.route.rules.of_sink(sink).next().is_none() {
             return;
@@ -97,12 +122,12 @@ impl LaneWorker {
         }
     }
 
-    async fn conclude(&mut self, write: Write) -> Result<(), NotWritten> {
+    pub(super) async fn conclude(&mut self, write: Write) -> Result<(), NotWritten> {
         persist(&self.shared.store, write, &self.stop).await
     }
 
     /// The deliveries that are still to be made: not those that ended before.
-    async fn works(&mut self, items: &[Item]) -> Result<Vec<Work>, NotWritten> {
+    pub(super) async fn works(&mut self, items: &[Item]) -> Result<Vec<Work>, NotWritten> {
         let sink = self.shared.route.name();
         let ids: Vec<_> = items.iter().map(|item| &item.event().id).collect();
         let mut tries = 0_u32;
@@ -122,16 +147,22 @@ impl LaneWorker {
         let mut works = Vec::new();
         let mut taken = HashSet::new();
         for (number, item) in items.iter().enumerate() {
-            let filtered = item.decisions.iter().filter(|decision| matches!(decision.verdict, Verdict::Filtered(_)));
-            filtered.for_each(|_| meters::filtered(sink));
+            if item.again.is_none() {
+                let filtered = item.decisions.iter().filter(|decision| matches!(decision.verdict, Verdict::Filtered(_)));
+                filtered.for_each(|_| meters::filtered(sink));
+            }
             for decision in item.decisions.iter().filter(|decision| decision.verdict == Verdict::Send) {
                 let waited = item.parked.as_ref().filter(|row| row.rule.is_some() || decision.rule.is_none());
-                let generation = item.parked.as_ref().map_or(0, |row| row.key.generation);
-                let key =
-                    DeliveryKey { sink: sink.clone(), event_id: item.event().id.clone(), target: decision.target.clone(), generation };
+                let (event_id, target, generation) = (item.event().id.clone(), decision.target.clone(), item.generation());
+                let key = DeliveryKey { sink: sink.clone(), event_id, target, generation };
                 let before = known.iter().find(|row| row.key == key);
-                if before.is_some_and(|row| matches!(row.progress, Progress::Ended(_))) || !taken.insert(key.clone()) {
-                    meters::duplicate(&item.event().connection);
+                if item.again.as_ref().is_some_and(|again| again.waits_at(&key.target)) {
+                    continue;
+                }
+                if before.is_some_and(|row| is_over(row, item)) || !taken.insert(key.clone()) {
+                    if item.again.is_none() {
+                        meters::duplicate(&item.event().connection);
+                    }
                     continue;
                 }
                 works.push(Work {
@@ -141,6 +172,7 @@ impl LaneWorker {
                     failures: waited.map_or(0, |row| row.attempts),
                     unknown: before.is_some_and(|row| row.progress == Progress::Started),
                     unclean_runs: before.map_or(0, |row| row.unclean_runs),
+                    folded_into: None,
                 });
             }
         }
@@ -148,13 +180,15 @@ impl LaneWorker {
     }
 
     /// What must not be tried ends here; the rest is made ready.
-    fn prepare(&mut self, work: Work, items: &[Item], write: &mut Write) -> Option<Try> {
+    pub(super) fn prepare(&mut self, work: Work, items: &[Item], write: &mut Write) -> Option<Ready> {
         let item = &items[work.item];
         let shared = self.shared.clone();
         let place = (work.key.target.clone(), item.event().partition_key.clone());
         let waits = if is_own(&work, item) { self.held.contains(&place) } else { self.waiting.behind(&place.0, &place.1).is_some() };
         if waits || (shared.blocked(&work.key.target).is_some() && !is_own(&work, item)) {
-            self.park_behind(&work, items, "earlier deliveries of this issue or target wait", write);
+            let settles = self.settles(item, &work.key.target, work.rule.as_ref()).is_some();
+            let why = if settles { SETTLES } else { "earlier deliveries of this issue or target wait" };
+            self.park_behind(&work, items, why, write);
             return None;
         }
         if let Some(wait) = shared.blocked(&work.key.target) {
@@ -162,14 +196,15 @@ impl LaneWorker {
             return None;
         }
         let rule = work.rule.as_ref().and_then(|name| shared.route.rules.find(name, &work.key.sink, &work.key.target));
-        let facts = Facts {
-            event: item.event(),
-            sights: item.sights.as_deref(),
-            last_level: item.last_level.as_ref(),
-            internal: item.internal.as_ref(),
-            rule: rule.map(|(rule, _)| rule),
-        };
-        match guard::rule_on(&facts, &shared.route.clearance) {
+        if let Some(wait) = self.settles(item, &work.key.target, work.rule.as_ref()) {
+            self.park(&work, item, wait, SETTLES, false, write);
+            return None;
+        }
+        if let Some(Err(err)) = &item.fields {
+            self.park(&work, item, ask_again(err), &format!("Jira cannot be asked: {err}"), false, write);
+            return None;
+        }
+        match self.ruling(&work, items) {
             Ruling::Pass => {}
             Ruling::Withhold(guard, reason) => {
                 meters::withheld(&work.key.sink, guard);
@@ -181,43 +216,48 @@ impl LaneWorker {
                 return None;
             }
         }
-        // A sink for people shows the issue as it is now, the others write the event as it came; neither shows what the guard strips.
+        let is_enriched = shared.route.enrich && enrich::is_reduced(item.event());
+        if let Some(err) = item.unread().filter(|_| is_enriched) {
+            self.park(&work, item, ask_again(err), &format!("Jira cannot be asked: {err}"), false, write);
+            return None;
+        }
+        // A sink for people shows the issue as it is now, the others write the event as it came unless they want more; none shows what
+        // the guard strips.
         let is_message = rule.is_some_and(|(_, send)| send.message.is_some());
-        let shown = item.enriched().filter(|_| is_message);
+        let shown = if is_enriched { item.as_whole_as_can_be() } else { item.enriched().filter(|_| is_message) };
         let stripped = guard::stripped(shown.as_ref().unwrap_or(item.event()), &shared.route.clearance);
         let event = stripped.or(shown).map_or_else(|| Arc::new(item.event().clone()), Arc::new);
-        let message = match rule.and_then(|(_, send)| send.message.as_ref()) {
-            None => None,
-            Some(templates) => match templates.render(&context::of_event(&event, enrich::now_of(item), &shared.route.names)) {
-                Ok(message) => Some(message),
-                Err(err) => {
-                    self.bury(&work, item, &format!("the message cannot be composed: {err}"), write);
-                    return None;
-                }
-            },
-        };
-        let delivery = Enriched {
-            envelope: item.envelope.clone(),
-            event,
-            seen: item.seen().cloned(),
-            rule: work.rule.clone(),
-            target: work.key.target.clone(),
-            generation: work.key.generation,
-            attempts: work.failures + 1,
-            message,
-        };
-        Some(Try { work, partition_key: item.event().partition_key.clone(), delivery })
+        Some(Ready { work, event })
     }
 
-    fn record(&mut self, work: &Work, end: End, items: &[Item], refused: &mut HashSet<(Arc<str>, PartitionKey)>, write: &mut Write) {
+    pub(super) fn ruling(&self, work: &Work, items: &[Item]) -> Ruling {
+        let (item, route) = (&items[work.item], &self.shared.route);
+        let rule = work.rule.as_ref().and_then(|name| route.rules.find(name, &work.key.sink, &work.key.target));
+        let facts = Facts {
+            event: item.event(),
+            sights: item.sights.as_deref(),
+            last_level: item.last_level.as_ref(),
+            internal: item.internal.as_ref(),
+            rule: rule.map(|(rule, _)| rule),
+        };
+        guard::rule_on(&facts, &route.clearance)
+    }
+
+    pub(super) fn record(
+        &mut self,
+        work: &Work,
+        end: End,
+        items: &[Item],
+        refused: &mut HashSet<(Arc<str>, PartitionKey)>,
+        write: &mut Write,
+    ) {
         let item = &items[work.item];
         let place = (work.key.target.clone(), item.event().partition_key.clone());
         match end {
-            End::Recorded => meters::delay(&work.key.sink, item.event(), self.shared.clock.now()),
+            End::Recorded => self.measure_delay(work, item),
             End::Done => {
-                meters::delay(&work.key.sink, item.event(), self.shared.clock.now());
-                let remark = work.unknown.then(|| "repeated: an earlier process may have delivered it too".to_owned());
-                write.journal.push(self.ended(work, Ended::Delivered, remark));
+                self.measure_delay(work, item);
+                write.journal.push(self.ended(work, Ended::Delivered, work.remark()));
             }
             End::Dead { reason } => self.bury(work, item, &reason, write),
             End::NotTried { reason } => self.park_behind(work, items, &reason, write),
@@ -245,6 +285,13 @@ impl LaneWorker {
         }
     }
 
+    /// How late a replay comes says nothing about the road.
+    fn measure_delay(&self, work: &Work, item: &Item) {
+        if item.again.is_none() {
+            meters::delay(&work.key.sink, item.event(), self.shared.clock.now());
+        }
+    }
+
     /// It waits behind who waits already, or until its target takes again.
     fn park_behind(&mut self, work: &Work, items: &[Item], reason: &str, write: &mut Write) {
         let item = &items[work.item];
@@ -268,7 +315,7 @@ impl LaneWorker {
         let now = self.shared.clock.now();
         let attempts = work.failures + u32::from(counted);
         let key = item.event().partition_key.clone();
-        if work.unknown || counted || self.shared.careful || !self.shared.route.sink.traits().repeatable {
+        if work.unknown || counted || self.shared.is_careful() || !self.shared.route.sink.traits().repeatable {
             write.journal.push(self.journal(work, Progress::Tried, Some(reason.to_owned())));
         }
         let own = item.parked.as_ref().filter(|row| row.key == work.key);
@@ -299,7 +346,9 @@ impl LaneWorker {
             write.tried.push(row);
             return;
         }
-        meters::parked(&work.key.sink);
+        if reason != SETTLES {
+            meters::parked(&work.key.sink);
+        }
         write.archive.push(ArchiveRow { envelope: item.envelope.clone(), lane: row.lane, position: row.position });
         self.waiting.add(&work.key.target, &key, not_before, wait);
         write.park.push(row);
@@ -310,8 +359,8 @@ impl LaneWorker {
         for (number, item) in items.iter().enumerate().filter(|(_, item)| is_undecided(item)) {
             let sink = self.shared.route.name().clone();
             let target: Arc<str> = sink.as_str().into();
-            let key = DeliveryKey { sink, event_id: item.event().id.clone(), target, generation: 0 };
-            let work = Work { key, rule: None, item: number, failures: 0, unknown: false, unclean_runs: 0 };
+            let key = DeliveryKey { sink, event_id: item.event().id.clone(), target, generation: item.generation() };
+            let work = Work { key, rule: None, item: number, failures: 0, unknown: false, unclean_runs: 0, folded_into: None };
             match item.unread() {
                 Some(err) if self.is_first(&work, item) => {
                     self.park(&work, item, ask_again(err), &format!("Jira cannot be asked: {err}"), false, write);
@@ -329,7 +378,7 @@ impl LaneWorker {
         if is_own(work, item) { !self.held.contains(&place) } else { self.waiting.behind(&place.0, &place.1).is_none() }
     }
 
-    fn bury(&mut self, work: &Work, item: &Item, reason: &str, write: &mut Write) {
+    pub(crate) fn bury(&mut self, work: &Work, item: &Item, reason: &str, write: &mut Write) {
         let now = self.shared.clock.now();
         let own = item.parked.as_ref().filter(|row| row.key == work.key);
         let row = ParkedRow {
@@ -380,8 +429,17 @@ fn is_own(work: &Work, item: &Item) -> bool {
     item.parked.as_ref().is_some_and(|row| row.key == work.key)
 }
 
-fn is_undecided(item: &Item) -> bool {
+pub(super) fn is_undecided(item: &Item) -> bool {
     item.decisions.iter().any(|decision| decision.verdict == Verdict::Needs)
+}
+
+/// It ended, and this is no reason to look again. What the guard withheld is decided anew where somebody asked for that.
+fn is_over(row: &JournalRow, item: &Item) -> bool {
+    match row.progress {
+        Progress::Ended(Ended::Withheld) => item.again.is_none() && item.parked.is_none(),
+        Progress::Ended(Ended::Delivered | Ended::Dead) => true,
+        Progress::Started | Progress::Tried => false,
+    }
 }
 
 fn ask_again(err: &crate::jira::JiraError) -> Duration {

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::enrich::Item;
 use super::journal::NotWritten;
 use super::park::WaitingSet;
+use super::replay::Replays;
 use super::route::{Decision, Verdict};
 use super::supervise::Shared;
 use crate::event::{LaneId, PartitionKey};
@@ -29,12 +30,13 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub(crate) struct LaneWorker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) waiting: WaitingSet,
+    pub(crate) replays: Replays,
     /// Where something of the batch in hand was parked: what follows it there must not overtake.
     pub(crate) held: HashSet<(Arc<str>, PartitionKey)>,
     pub(crate) stop: CancellationToken,
     lane: Box<dyn Lane>,
     turns: u32,
-    /// The last turn was for those who waited.
+    /// The last turn was for those who waited, and for a replay.
     drained: bool,
 }
 
@@ -57,15 +59,17 @@ impl From<QueueError> for Ended {
 }
 
 impl LaneWorker {
-    pub(crate) fn new(shared: Arc<Shared>, lane: Box<dyn Lane>, stop: CancellationToken) -> Self {
-        Self { shared, waiting: WaitingSet::default(), held: HashSet::new(), stop, lane, turns: 0, drained: false }
+    pub(crate) fn new(shared: Arc<Shared>, lane: Box<dyn Lane>) -> Self {
+        let stop = shared.stop.clone();
+        let (waiting, replays) = (WaitingSet::default(), Replays::default());
+        Self { shared, waiting, replays, held: HashSet::new(), stop, lane, turns: 0, drained: false }
     }
 
     pub(crate) fn lane_id(&self) -> LaneId {
         self.lane.id()
     }
 
-    /// Until the lane is lost or the process stops.
+    /// Until the lane is lost, the sink changes or the process stops.
     pub(crate) async fn run(mut self) {
         if let Ended::Lost = self.work().await {
             tracing::warn!(sink = %self.shared.route.name(), lane = %self.lane.id(), "lane {} of `{}` was lost", self.lane.id(), self.shared.route.name());
@@ -85,7 +89,7 @@ impl LaneWorker {
                 }
                 Ok(None) => {
                     self.drained = true;
-                    self.drain().await
+                    self.catch_up().await
                 }
                 Err(ended) => Err(ended),
             };
@@ -95,7 +99,7 @@ impl LaneWorker {
         }
     }
 
-    /// The next window; none: somebody who waited is due, or an order came.
+    /// The next window; none: somebody who waited or a replay is due, or an order came.
     async fn turn(&mut self, orders: &mut tokio::sync::watch::Receiver<u64>) -> Result<Option<Vec<Seen>>, Ended> {
         // Subscribed first: a change after this is noticed below, one before it is seen by the look at the state.
         let mut pause = self.shared.pause.watch();
@@ -104,9 +108,10 @@ impl LaneWorker {
             self.load_waiting().await.map_err(|_| Ended::Stopped)?;
         }
         let drainable = !self.waiting.is_empty() && !self.shared.pause.is_paused();
-        let due = self.waiting.next_due().filter(|_| drainable).map(|due| self.after_breaker(due));
+        let waiting = self.waiting.next_due().filter(|_| drainable);
+        let due = [waiting, self.replay_due()].into_iter().flatten().min().map(|due| self.after_breaker(due));
         let is_due = due.is_some_and(|due| due <= Instant::now());
-        if is_due && !self.drained && !self.stop.is_cancelled() {
+        if is_due && !self.drained && !self.shared.retired().is_cancelled() {
             // Windows and those who wait take turns, so that neither starves the other.
             return Ok(None);
         }
@@ -121,7 +126,7 @@ impl LaneWorker {
         let taken = self.lane.taken();
         tokio::select! {
             biased;
-            () = self.stop.cancelled() => Err(Ended::Stopped),
+            () = self.shared.retired().cancelled() => Err(Ended::Stopped),
             () = taken.cancelled() => Err(Ended::Lost),
             window = self.lane.window(self.shared.window()) => Ok(Some(window?)),
             changed = orders.changed() => {
@@ -146,8 +151,14 @@ impl LaneWorker {
         let items = window.into_iter().filter(ours).map(|seen| item(seen.envelope, seen.position)).collect();
         self.settle(items).await?;
         self.lane.advance(last).await?;
+        self.replays.lane_passed(last);
         self.shared.progressed();
         Ok(())
+    }
+
+    async fn catch_up(&mut self) -> Result<(), Ended> {
+        self.drain().await?;
+        Ok(self.replay().await?)
     }
 
     /// Those who waited and are due, oldest first.
@@ -189,12 +200,14 @@ impl LaneWorker {
 
     async fn load_waiting(&mut self) -> Result<(), NotWritten> {
         loop {
-            match self.shared.store.waiting_keys(self.shared.route.name(), self.lane.id()).await {
-                Ok(rows) => {
-                    self.waiting = WaitingSet::load(rows, self.shared.clock.now());
+            let (sink, lane) = (self.shared.route.name(), self.lane.id());
+            match tokio::try_join!(self.shared.store.waiting_keys(sink, lane), self.shared.store.open_replays(sink, lane)) {
+                Ok((rows, open)) => {
+                    self.replays.load(open);
+                    self.waiting.load(rows, self.shared.clock.now());
                     return Ok(());
                 }
-                Err(_) if self.stop.is_cancelled() => return Err(NotWritten),
+                Err(_) if self.shared.retired().is_cancelled() => return Err(NotWritten),
                 Err(err) => {
                     tracing::warn!(sink = %self.shared.route.name(), "who waits in lane {} cannot be read: {err}", self.lane.id());
                     tokio::time::sleep(PATIENCE).await;
@@ -206,12 +219,23 @@ impl LaneWorker {
     async fn be_patient(&mut self, err: &StoreError) -> Result<(), Ended> {
         tracing::warn!(sink = %self.shared.route.name(), "who waits cannot be read: {err}");
         tokio::select! {
-            () = self.stop.cancelled() => Err(Ended::Stopped),
+            () = self.shared.retired().cancelled() => Err(Ended::Stopped),
             () = tokio::time::sleep(PATIENCE) => Ok(()),
         }
     }
 }
 
-fn item(envelope: Arc<crate::event::Envelope>, position: crate::event::Position) -> Item {
-    Item { envelope, position, parked: None, decisions: Vec::new(), sights: None, internal: None, last_level: None }
+pub(super) fn item(envelope: Arc<crate::event::Envelope>, position: crate::event::Position) -> Item {
+    Item {
+        envelope,
+        position,
+        parked: None,
+        again: None,
+        decisions: Vec::new(),
+        sights: None,
+        internal: None,
+        last_level: None,
+        fields: None,
+        settles: false,
+    }
 }

@@ -1,8 +1,13 @@
 //! Compiling all rules together, on a thread with a stack that CEL's parser cannot exhaust.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use serde_json::Value;
 
 use super::{Expression, MessageTemplates, Rule, RuleError, RulePart, Rules, Send, SinkTraits};
+use crate::deliver::fields;
 use crate::deliver::names::Names;
 use crate::deliver::settings::{RuleSettings, SendSettings};
 use crate::render::{Dialect, JsonTemplate, Template};
@@ -10,6 +15,10 @@ use crate::setting::SinkName;
 
 /// Enough for the deepest expression that the limits admit, in a debug build.
 const STACK_BYTES: usize = 32 << 20;
+
+/// How long the ready-made message waits for what belongs to it: a change, its comment and the twin of either come within a second or two.
+const SETTLE: Duration = Duration::from_secs(2);
+const SETTLE_MAX: Duration = Duration::from_secs(60);
 
 type Sinks<'a> = &'a (dyn Fn(&SinkName) -> Option<SinkTraits> + Sync);
 
@@ -50,32 +59,113 @@ fn one(name: &str, settings: &RuleSettings, sinks: Sinks<'_>, names: &Names, err
         }
     }
     let when = when?;
-    (errors.len() == before).then(|| Rule { name: name.into(), enabled: settings.enabled, when, sends })
+    let blind = settings.send.iter().find(|entry| sinks(&entry.to).is_some_and(|traits| traits.dialect.is_none()));
+    if let Some(entry) = blind
+        && (when.references().iter().any(|path| path.first().is_some_and(|root| root == "now"))
+            || fields::are_named(when.references().iter()))
+    {
+        let message = format!("`{}` takes events as they come: `now` and fields by their names are not known there", entry.to);
+        let hint = "compare with members of `issue`, write the field's id as in `field(\"customfield_10016\")`, or make a rule of its own for that sink";
+        errors.push(RuleError { rule: name.to_owned(), part: RulePart::When, message, hint: hint.into() });
+    }
+    (errors.len() == before).then(|| Rule {
+        name: name.into(),
+        by_file: settings.enabled,
+        enabled: AtomicBool::new(settings.enabled),
+        when,
+        sends,
+    })
 }
 
 fn send(entry: &SendSettings, traits: &SinkTraits, names: &Names) -> Result<Send, (String, String)> {
     let Some(dialect) = traits.dialect else {
-        let composed = [("template", entry.template.is_some()), ("blocks", entry.blocks.is_some()), ("channel", entry.channel.is_some())];
+        let composed = [
+            ("template", entry.template.is_some()),
+            ("blocks", entry.blocks.is_some()),
+            ("channel", entry.channel.is_some()),
+            ("attachments", entry.attachments.is_some()),
+            ("settle", entry.settle.is_some()),
+            ("thread", entry.thread.is_some()),
+        ];
         if let Some((member, _)) = composed.iter().find(|(_, given)| *given) {
             return Err((format!("`{}` takes events, not messages: it has no use for `{member}`", entry.to), format!("remove `{member}`")));
         }
-        return Ok(Send { to: entry.to.clone(), target: entry.to.as_str().into(), message: None });
+        let (to, target) = (entry.to.clone(), entry.to.as_str().into());
+        return Ok(Send { to, target, whom: None, message: None, settle: Duration::ZERO, in_thread: false });
     };
     let target = entry.channel.as_deref().map(Arc::from).or_else(|| traits.target.clone()).ok_or_else(|| {
         (format!("no channel: neither this `send` nor the sink `{}` names one", entry.to), "add `channel = \"#name\"`".to_owned())
     })?;
+    if entry.thread.is_some() && !traits.has_threads {
+        let hint = "remove `thread`, or give the sink a `token` instead of a `webhook_url`".to_owned();
+        return Err((format!("`{}` has no threads: an incoming webhook does not tell what its messages are called", entry.to), hint));
+    }
+    let settle = entry.settle.map_or(if entry.template.is_none() { SETTLE } else { Duration::ZERO }, |span| span.0);
+    if settle > SETTLE_MAX {
+        return Err(("`settle` is longer than a minute".into(), "write at most `1m`: every message waits for so long".into()));
+    }
     let message = message(entry, dialect, names)?;
-    Ok(Send { to: entry.to.clone(), target, message: Some(message) })
+    if !traits.has_threads && entry.channel.as_deref().is_some_and(|channel| !channel.starts_with('@')) {
+        let hint = "remove `channel`, or give the sink a `token` instead of a `webhook_url`".to_owned();
+        return Err((format!("`{}` is an incoming webhook, which has a channel of its own", entry.to), hint));
+    }
+    let whom = whom(&target, traits)?;
+    Ok(Send { to: entry.to.clone(), target, whom, message: Some(message), settle, in_thread: entry.thread.is_some() })
 }
+
+/// A channel that is a person is written by what the person is to the event.
+fn whom(target: &str, traits: &SinkTraits) -> Result<Option<&'static [&'static str]>, (String, String)> {
+    if !target.starts_with('@') {
+        return Ok(None);
+    }
+    if !traits.has_threads {
+        return Err(("an incoming webhook cannot write to a person".into(), "give the sink a `token` instead of a `webhook_url`".into()));
+    }
+    let known = PEOPLE.iter().find(|(name, _)| *name == target).map(|(_, path)| *path);
+    known.map(Some).ok_or_else(|| {
+        let names: Vec<String> = PEOPLE.iter().map(|(name, _)| format!("`{name}`")).collect();
+        (format!("there is nobody called `{target}`"), format!("write one of {}, or a user's id as in `U0123ABCD`", names.join(", ")))
+    })
+}
+
+const PEOPLE: [(&str, &[&str]); 4] = [
+    ("@assignee", &["issue", "assignee"]),
+    ("@reporter", &["issue", "reporter"]),
+    ("@creator", &["issue", "creator"]),
+    ("@actor", &["actor"]),
+];
 
 fn message(entry: &SendSettings, dialect: Dialect, names: &Names) -> Result<MessageTemplates, (String, String)> {
     let known = |path: &[&str]| names.check(path).is_ok();
     let told = |err: crate::render::TemplateError| (format!("the template cannot be used: {}", err), err.hint.clone());
+    let blocks = json_of("blocks", entry.blocks.as_ref())?;
+    let attachments = json_of("attachments", entry.attachments.as_ref())?;
     let source = entry.template.as_deref().unwrap_or(crate::render::default::MESSAGE);
     Ok(MessageTemplates {
         text: Template::compile(source, dialect, &known).map_err(told)?,
-        blocks: entry.blocks.as_ref().map(|blocks| JsonTemplate::compile(blocks, dialect, &known)).transpose().map_err(told)?,
+        blocks: blocks.as_ref().map(|list| JsonTemplate::compile(list, dialect, &known)).transpose().map_err(told)?,
+        attachments: attachments.as_ref().map(|list| JsonTemplate::compile(list, dialect, &known)).transpose().map_err(told)?,
         username: entry.username.clone(),
         icon_url: entry.icon_url.clone(),
     })
+}
+
+/// A list as it stands in the file, or the text of one in JSON, as Slack's own tools write it.
+fn json_of(member: &str, given: Option<&Value>) -> Result<Option<Value>, (String, String)> {
+    let list = match given {
+        None => return Ok(None),
+        Some(Value::String(text)) => serde_json::from_str(text).map_err(|err| {
+            (
+                format!("`{member}` is no JSON: {err}"),
+                "write the list as Slack's Block Kit Builder gives it; texts in it are templates".to_owned(),
+            )
+        })?,
+        Some(written) => written.clone(),
+    };
+    // The Builder wraps its list.
+    let list = list.get(member).cloned().unwrap_or(list);
+    if list.is_array() {
+        return Ok(Some(list));
+    }
+    Err((format!("`{member}` is not a list"), format!("write `{member} = [{{ ... }}]`, or the JSON text of such a list")))
 }

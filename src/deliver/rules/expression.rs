@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue};
 use cel::objects::Key;
-use cel::{Context, Program};
+use cel::{Context, ExecutionError, Program};
 use serde_json::Value;
 
 use crate::deliver::names::Names;
@@ -14,9 +14,14 @@ use crate::deliver::names::Names;
 const LENGTH_MAX: usize = 4 * 1024;
 /// CEL's parser descends with every bracket, and a stack overflow ends the process.
 const BRACKETS_MAX: usize = 32;
+/// Evaluating descends with every operator, on the stack of whichever thread delivers.
+const DEPTH_MAX: usize = 100;
 /// What CEL offers besides operators and macros.
 const FUNCTIONS: [&str; 14] =
     ["size", "contains", "startsWith", "endsWith", "matches", "string", "int", "uint", "double", "bool", "bytes", "type", "max", "min"];
+
+/// The value of a field by its name or id.
+const FIELD: &str = "field";
 
 /// How an expression ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,12 +56,19 @@ impl Expression {
         })?;
         let mut walk = Walk::default();
         walk.visit(&program.expression().expr);
+        if walk.deepest > DEPTH_MAX {
+            let hint = "split it into several rules, or compare with a list as in `issue.priority.name in [\"High\", \"Highest\"]`";
+            return Err((format!("`when` nests operators deeper than {DEPTH_MAX}"), hint.into()));
+        }
+        if let Some(wrong) = walk.wrong {
+            return Err(wrong);
+        }
         for function in &walk.functions {
             let known = FUNCTIONS.contains(&function.as_str()) || function.starts_with(['_', '!', '-', '@']);
             if !known {
                 return Err((
                     format!("`when` calls `{function}`, which does not exist"),
-                    format!("the functions are {}", FUNCTIONS.join(", ")),
+                    format!("the functions are {FIELD}, {}", FUNCTIONS.join(", ")),
                 ));
             }
         }
@@ -75,8 +87,18 @@ impl Expression {
     pub(crate) fn evaluate(&self, context: &Value) -> Answer {
         let mut variables = Context::default();
         for (name, value) in context.as_object().into_iter().flatten() {
-            if self.references.iter().any(|path| path.first() == Some(name)) {
+            if self.names(name) && name != FIELD {
                 variables.add_variable_from_value(name.as_str(), to_cel(value));
+            }
+        }
+        if self.names(FIELD) {
+            let fields = context.get(FIELD).cloned().unwrap_or_default();
+            let value = move |name: Arc<String>| match fields.get(name.as_str()) {
+                Some(value) => Ok(to_cel(value)),
+                None => Err(ExecutionError::function_error(FIELD, format!("no field is called `{name}`"))),
+            };
+            if let Err(err) = variables.add_function(FIELD, value) {
+                return Answer::Error(err.to_string());
             }
         }
         match self.program.execute(&variables) {
@@ -87,7 +109,11 @@ impl Expression {
         }
     }
 
-    /// The member paths that it asks for.
+    fn names(&self, root: &str) -> bool {
+        self.references.iter().any(|path| path.first().is_some_and(|first| first == root))
+    }
+
+    /// The member paths that it asks for; a field that it asks for is `["field", "Story Points"]`.
     pub(crate) fn references(&self) -> &[Vec<String>] {
         &self.references
     }
@@ -132,17 +158,42 @@ struct Walk {
     literals: Vec<String>,
     /// Variables that loops bind: not names of the event.
     locals: Vec<String>,
+    /// The first thing that is wrong whatever the names mean.
+    wrong: Option<Wrong>,
+    depth: usize,
+    deepest: usize,
 }
 
 impl Walk {
     fn visit(&mut self, expr: &Expr) {
+        self.depth += 1;
+        self.deepest = self.deepest.max(self.depth);
+        self.visit_inside(expr);
+        self.depth -= 1;
+    }
+
+    fn visit_inside(&mut self, expr: &Expr) {
         if let Some(path) = path_of(expr) {
+            self.deepest = self.deepest.max(self.depth + path.len());
+            if path[0] == FIELD {
+                let hint = "`field` is a function: write `field(\"Story Points\") >= 5`".to_owned();
+                self.wrong.get_or_insert(("`field` in `when` needs the name of a field in brackets".to_owned(), hint));
+            }
             if !self.locals.contains(&path[0]) {
                 self.paths.push(path);
             }
             return;
         }
         match expr {
+            Expr::Call(call) if call.func_name == FIELD && call.target.is_none() => match call.args.as_slice() {
+                [IdedExpr { expr: Expr::Literal(LiteralValue::String(name)), .. }] => {
+                    self.paths.push(vec![FIELD.to_owned(), name.inner().to_owned()]);
+                }
+                _ => {
+                    let hint = "write the field's name or id as text: `field(\"Story Points\") >= 5`".to_owned();
+                    self.wrong.get_or_insert(("`field` in `when` needs the name of a field".to_owned(), hint));
+                }
+            },
             Expr::Call(call) => {
                 self.functions.push(call.func_name.clone());
                 self.visit_all(call.target.as_deref());
@@ -224,7 +275,7 @@ mod tests {
     fn what_ends_in_an_error_does_not_match() {
         let context = json!({
             "event": { "kind": "issue.updated" }, "change": {}, "issue": { "key": "DOCS-1", "labels": ["a", "b"], "resolution": null, "project": { "key": "DOCS" } },
-            "comment": null,
+            "comment": null, "field": { "Story Points": 5.0, "customfield_7": "Shop", "Epic": null },
         });
         let check = |source: &str, expected: Option<bool>| {
             let answer = compile(source).expect(source).evaluate(&context);
@@ -250,6 +301,10 @@ mod tests {
         check(r#"change["Fix Version"].to == "1.0""#, None);
         check("issue.resolution == null", Some(true));
         check("issue.key", None);
+        check(r#"field("Story Points") >= 5"#, Some(true));
+        check(r#"field("customfield_7") == "Shop""#, Some(true));
+        check(r#"field("Epic") == null"#, Some(true));
+        check(r#"field("Nobody knows it") == null"#, None);
     }
 
     #[test]
@@ -262,9 +317,13 @@ mod tests {
         check(r#"isue.project.key == "OPS""#, "`isue`");
         check("issue.labels.exists(l, l == isue.key)", "`isue`");
         check("shout(issue.key)", "`shout`");
+        check("field(issue.key) == 1", "as text");
+        check("field.Points == 1", "brackets");
         check("event.kind ==", "not a CEL expression");
         check("", "empty");
         check(&"(".repeat(40), "deeper");
+        check(&format!("1{} > 0", "+1".repeat(200)), "deeper");
+        check(&format!("issue{} == null", ".key".repeat(200)), "deeper");
         check(&format!("\"{}\" == \"\"", "x".repeat(5000)), "longer");
     }
 }
