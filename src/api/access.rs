@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::{PoisonError, RwLock};
 
 use axum::http::{HeaderMap, StatusCode, header};
 use subtle::ConstantTimeEq;
@@ -15,12 +16,33 @@ pub const TOKEN_FILE: &str = "admin.token";
 
 /// The rules of the door, made once.
 pub struct Access {
+    listen: SocketAddr,
+    now: RwLock<Accepted>,
+}
+
+struct Accepted {
     tokens: Vec<Secret>,
     hosts: Vec<String>,
 }
 
 impl Access {
     pub fn new(tokens: Vec<Secret>, listen: SocketAddr, names: &[String]) -> Self {
+        Self { listen, now: RwLock::new(Accepted::new(tokens, listen, names)) }
+    }
+
+    /// From now on these.
+    pub fn exchange(&self, tokens: Vec<Secret>, names: &[String]) {
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = Accepted::new(tokens, self.listen, names);
+    }
+
+    /// Ok: which of the tokens it is, counted from 1.
+    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<usize, Problem> {
+        self.now.read().unwrap_or_else(PoisonError::into_inner).check(headers)
+    }
+}
+
+impl Accepted {
+    fn new(tokens: Vec<Secret>, listen: SocketAddr, names: &[String]) -> Self {
         let port = listen.port();
         let mut hosts = vec![listen.to_string()];
         for name in ["localhost", "127.0.0.1", "[::1]"].into_iter().map(str::to_owned).chain(names.iter().cloned()) {
@@ -31,10 +53,10 @@ impl Access {
     }
 
     /// The token first: who has none learns nothing about names.
-    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        if !self.has_token(headers) {
+    fn check(&self, headers: &HeaderMap) -> Result<usize, Problem> {
+        let Some(token) = self.token(headers) else {
             return Err(Problem::new(StatusCode::UNAUTHORIZED, "a bearer token is needed"));
-        }
+        };
         let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if !self.is_ours(host) {
             return Err(Problem::new(
@@ -43,8 +65,8 @@ impl Access {
             ));
         }
         match headers.get(header::ORIGIN).map(|value| value.to_str().unwrap_or_default()) {
-            None => Ok(()),
-            Some(origin) if origin.split_once("://").is_some_and(|(_, host)| self.is_ours(host)) => Ok(()),
+            None => Ok(token),
+            Some(origin) if origin.split_once("://").is_some_and(|(_, host)| self.is_ours(host)) => Ok(token),
             Some(_) => Err(Problem::new(StatusCode::FORBIDDEN, "a page of another origin may not use this API")),
         }
     }
@@ -53,10 +75,11 @@ impl Access {
         self.hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host))
     }
 
-    fn has_token(&self, headers: &HeaderMap) -> bool {
+    fn token(&self, headers: &HeaderMap) -> Option<usize> {
         let given = headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer ")).unwrap_or_default();
         // Every token is compared, so that the time does not tell which one is near.
-        self.tokens.iter().fold(false, |found, token| bool::from(given.ct_eq(token.expose().as_bytes())) | found)
+        let same = |token: &Secret| bool::from(given.ct_eq(token.expose().as_bytes()));
+        self.tokens.iter().zip(1..).fold(None, |found, (token, number)| if same(token) { Some(number) } else { found })
     }
 }
 

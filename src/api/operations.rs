@@ -1,95 +1,26 @@
-//! What the API can do, as a port: the room that knows all others (`app`) fills it in. The views are the API's and the command line's.
+//! What the API can do, as a port: the room that knows all others (`app`) fills it in.
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use futures_util::stream::BoxStream;
 
-use crate::clock::Timestamp;
-use crate::setting::SinkName;
+use super::views::{
+    ConnectionView, DeadLetterView, DeadQuery, EventQuery, EventRow, EventView, ListedEvent, OrphanView, Page, QueueRow, Readiness,
+    ReplayOrder, ReplayView, RuleView, Selection, ShownDeadLetter, ShownEvent, SinkView,
+};
 
 /// Why an operation did not happen, by what to tell.
 #[derive(Debug, thiserror::Error)]
 pub enum OperationError {
     #[error("{0}")]
     NotFound(String),
+    /// What was asked for makes no sense.
+    #[error("{0}")]
+    Wrong(String),
     #[error("{0}")]
     Unavailable(String),
 }
 
 pub type Outcome<T> = Result<T, OperationError>;
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct SinkView {
-    pub name: SinkName,
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// `running` or `paused`.
-    pub state: String,
-    pub reason: Option<String>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct QueueRow {
-    /// A sink, or `_archive`.
-    pub sink: String,
-    pub lane: u16,
-    /// Events not yet passed plus parked deliveries.
-    pub waiting: u64,
-    pub oldest_seconds: Option<u64>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct DeadLetterView {
-    pub id: String,
-    pub event_id: String,
-    pub sink: SinkName,
-    pub target: String,
-    pub rule: Option<String>,
-    pub reason: String,
-    pub attempts: u32,
-    pub first_at: Timestamp,
-    pub last_at: Timestamp,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct RuleView {
-    pub name: String,
-    pub enabled: bool,
-    pub when: String,
-    pub sinks: Vec<SinkName>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ConnectionView {
-    pub name: String,
-    pub url: String,
-    /// Whether it has a credential: without one events are received, nothing is enriched.
-    pub asks_jira: bool,
-}
-
-/// Which dead letters.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Selection {
-    Ids(Vec<String>),
-    All(bool),
-}
-
-/// `/readyz`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Readiness {
-    /// `ready` or `not ready`.
-    pub status: String,
-    pub config: String,
-    pub parts: Vec<Part>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Part {
-    pub name: String,
-    pub ready: bool,
-    pub since: Timestamp,
-}
 
 /// Metrics and readiness are in every process; what is not implemented is answered by another.
 #[async_trait]
@@ -98,24 +29,45 @@ pub trait Operations: Send + Sync {
     async fn metrics(&self) -> String;
     async fn readiness(&self) -> Readiness;
     /// Events of an issue with what became of each; empty for a key that never was.
-    async fn trace(&self, _key: &str) -> Outcome<Value> {
+    async fn trace(&self, _key: &str) -> Outcome<Vec<EventView>> {
         elsewhere()
     }
-    /// The newest events with what became of each, newest first.
-    async fn events(&self, _limit: usize) -> Outcome<Value> {
+    /// Events with what became of each, newest first.
+    async fn events(&self, _which: &EventQuery, _cursor: Option<&str>, _limit: usize) -> Outcome<Page<ListedEvent>> {
         elsewhere()
     }
-    async fn dead_letters(&self, _limit: usize) -> Outcome<Vec<DeadLetterView>> {
+    async fn event(&self, _id: &str, _raw: bool) -> Outcome<ShownEvent> {
+        elsewhere()
+    }
+    /// Events as they come, from now or after the one with that mark; each with its own.
+    async fn tail(&self, _which: EventQuery, _after: Option<i64>) -> Outcome<BoxStream<'static, (i64, EventRow)>> {
+        elsewhere()
+    }
+    /// Oldest first.
+    async fn dead_letters(&self, _which: &DeadQuery, _cursor: Option<&str>, _limit: usize) -> Outcome<Page<DeadLetterView>> {
         elsewhere()
     }
     /// A dead letter with its event.
-    async fn dead_letter(&self, _id: &str) -> Outcome<Value> {
+    async fn dead_letter(&self, _id: &str) -> Outcome<ShownDeadLetter> {
         elsewhere()
     }
     async fn retry_dead(&self, _which: &Selection) -> Outcome<u64> {
         elsewhere()
     }
     async fn drop_dead(&self, _which: &Selection) -> Outcome<u64> {
+        elsewhere()
+    }
+    async fn order_replay(&self, _order: &ReplayOrder) -> Outcome<ReplayView> {
+        elsewhere()
+    }
+    /// The newest orders, newest first.
+    async fn replays(&self, _limit: usize) -> Outcome<Vec<ReplayView>> {
+        elsewhere()
+    }
+    async fn replay(&self, _id: &str) -> Outcome<ReplayView> {
+        elsewhere()
+    }
+    async fn stop_replay(&self, _id: &str) -> Outcome<ReplayView> {
         elsewhere()
     }
     async fn sinks(&self) -> Outcome<Vec<SinkView>> {
@@ -130,7 +82,14 @@ pub trait Operations: Send + Sync {
     async fn queue(&self) -> Outcome<Vec<QueueRow>> {
         elsewhere()
     }
+    /// Gives up the places of sinks that are not configured, unless it is only asked which they are.
+    async fn prune_queue(&self, _dry_run: bool) -> Outcome<Vec<OrphanView>> {
+        elsewhere()
+    }
     async fn rules(&self) -> Outcome<Vec<RuleView>> {
+        elsewhere()
+    }
+    async fn switch_rule(&self, _name: &str, _enabled: bool) -> Outcome<RuleView> {
         elsewhere()
     }
     async fn connections(&self) -> Outcome<Vec<ConnectionView>> {

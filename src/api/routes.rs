@@ -1,118 +1,208 @@
-//! The paths of the admin listener.
+//! The paths of the admin listener, as the table of endpoints names them, and how each is answered.
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::extract::{Path, Query, Request, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{Path, Request, State};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::{self, Next};
+use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use axum::{Json, Router};
+use futures_util::StreamExt;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::access::Access;
-use super::operations::{OperationError, Operations, Outcome, Selection};
+use super::asked::{Asked, Told};
+use super::operations::{OperationError, Operations, Outcome};
 use super::problem::Problem;
+use super::views::{Counted, DeadQuery, EventQuery, Page, ReplayOrder, Selection};
+use super::{endpoints, openapi};
 
 /// What a listing gives at once unless asked for less.
 const LIMIT: usize = 1_000;
+/// Events are shown with what became of each, which takes a look at every rule.
+const EVENTS_LIMIT: usize = 100;
 /// Orders are small.
-const BODY_MAX: usize = 64 * 1024;
+const BODY_MAX: usize = 1024 * 1024;
+/// Whoever listens to a stream knows by it that we are there.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 
-type Shared = Arc<dyn Operations>;
+pub(super) type Shared = Arc<dyn Operations>;
 
-#[derive(Deserialize)]
-struct Page {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Limited {
+    /// At most so many; 1,000 is the most.
     limit: Option<usize>,
 }
 
-impl Page {
-    fn limit(&self) -> usize {
-        self.limit.unwrap_or(LIMIT).min(LIMIT)
-    }
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct EventPage {
+    /// Where the page begins, as the `Link` of the one before it says.
+    cursor: Option<String>,
+    /// At most so many; 100 where it is not given, 1,000 is the most.
+    limit: Option<usize>,
+    #[serde(flatten)]
+    which: EventQuery,
 }
 
-#[derive(Default, Deserialize)]
-struct Reason {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct LetterPage {
+    /// Where the page begins, as the `Link` of the one before it says.
+    cursor: Option<String>,
+    /// At most so many; 1,000 is the most.
+    limit: Option<usize>,
+    #[serde(flatten)]
+    which: DeadQuery,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct WithRaw {
+    /// With Jira's own body.
+    #[serde(default)]
+    raw: bool,
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
+pub(super) struct Reason {
     reason: Option<String>,
 }
 
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pruning {
+    /// Only tell which they are.
+    #[serde(default)]
+    dry_run: bool,
+}
+
 pub fn router(operations: Shared, access: Arc<Access>) -> Router {
-    let closed = Router::new()
-        .route("/events", get(events))
-        .route("/issues/{key}/trace", get(trace))
-        .route("/dead-letters", get(dead_letters))
-        .route("/dead-letters/retry", post(retry_dead))
-        .route("/dead-letters/drop", post(drop_dead))
-        .route("/dead-letters/{id}", get(dead_letter))
-        .route("/sinks", get(sinks))
-        .route("/sinks/{name}", get(sink))
-        .route("/sinks/{name}/pause", post(pause))
-        .route("/sinks/{name}/resume", post(resume))
-        .route("/queue", get(queue))
-        .route("/rules", get(rules))
-        .route("/connections", get(connections))
+    let (mut open, mut closed) = (Router::new(), Router::new());
+    for endpoint in endpoints::all() {
+        match endpoint.path.strip_prefix(endpoints::CLOSED) {
+            Some(path) => closed = closed.route(path, endpoint.route),
+            None => open = open.route(endpoint.path, endpoint.route),
+        }
+    }
+    let closed = closed
         .method_not_allowed_fallback(|| async { Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this resource does not take that method") })
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "no such resource") })
         .layer(axum::extract::DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn_with_state(access, guard));
-    Router::new()
-        .nest("/api/v1", closed)
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(readyz))
+    open.nest(endpoints::CLOSED, closed)
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "nothing is here") })
         .with_state(operations)
 }
 
-/// Stands before every path of the API, known or not.
+/// Stands before every path of the API, known or not. What is not only a look is written down: who, what, and how it ended.
 async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
-    match access.check(request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+    let token = match access.check(request.headers()) {
+        Ok(token) => token,
+        Err(problem) => return problem.into_response(),
+    };
+    if request.method() == Method::GET || request.method() == Method::HEAD {
+        return next.run(request).await;
     }
+    let (method, path) = (request.method().clone(), format!("{}{}", endpoints::CLOSED, request.uri().path()));
+    let response = next.run(request).await;
+    let status = response.status().as_u16();
+    tracing::info!(target: "ticketwire::audit", token, %method, path, status, "admin token {token}: {method} {path}, answered {status}");
+    response
 }
 
-async fn metrics(State(operations): State<Shared>) -> Response {
+pub(super) async fn metrics(State(operations): State<Shared>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], operations.metrics().await).into_response()
 }
 
-async fn readyz(State(operations): State<Shared>) -> Response {
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+pub(super) async fn readyz(State(operations): State<Shared>) -> Response {
     let readiness = operations.readiness().await;
     let status = if readiness.parts.iter().all(|part| part.ready) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(readiness)).into_response()
 }
 
-async fn trace(State(operations): State<Shared>, Path(key): Path<String>) -> Response {
+pub(super) async fn openapi() -> Response {
+    Json(openapi::document()).into_response()
+}
+
+pub(super) async fn trace(State(operations): State<Shared>, Path(key): Path<String>) -> Response {
     answer(operations.trace(&key).await)
 }
 
-async fn events(State(operations): State<Shared>, Query(page): Query<Page>) -> Response {
-    answer(operations.events(page.limit()).await)
+pub(super) async fn events(State(operations): State<Shared>, Asked(page): Asked<EventPage>) -> Response {
+    let limit = page.limit.unwrap_or(EVENTS_LIMIT).clamp(1, LIMIT);
+    paged(operations.events(&page.which, page.cursor.as_deref(), limit).await, "events", limit, &page.which)
 }
 
-async fn dead_letters(State(operations): State<Shared>, Query(page): Query<Page>) -> Response {
-    answer(operations.dead_letters(page.limit()).await)
+pub(super) async fn event(State(operations): State<Shared>, Path(id): Path<String>, Asked(with): Asked<WithRaw>) -> Response {
+    answer(operations.event(&id, with.raw).await)
 }
 
-async fn dead_letter(State(operations): State<Shared>, Path(id): Path<String>) -> Response {
+pub(super) async fn tail(State(operations): State<Shared>, Asked(which): Asked<EventQuery>, headers: header::HeaderMap) -> Response {
+    let after = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let events = match operations.tail(which, after).await {
+        Ok(events) => events,
+        Err(err) => return refused(err).into_response(),
+    };
+    let told = events.map(|(mark, row)| {
+        let event = Event::default().id(mark.to_string()).json_data(&row);
+        // A row of ours is always written.
+        Ok::<_, Infallible>(event.unwrap_or_else(|err| Event::default().comment(err.to_string())))
+    });
+    Sse::new(told).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response()
+}
+
+pub(super) async fn dead_letters(State(operations): State<Shared>, Asked(page): Asked<LetterPage>) -> Response {
+    let limit = page.limit.unwrap_or(LIMIT).clamp(1, LIMIT);
+    paged(operations.dead_letters(&page.which, page.cursor.as_deref(), limit).await, "dead-letters", limit, &page.which)
+}
+
+pub(super) async fn dead_letter(State(operations): State<Shared>, Path(id): Path<String>) -> Response {
     answer(operations.dead_letter(&id).await)
 }
 
-async fn retry_dead(State(operations): State<Shared>, Json(which): Json<Selection>) -> Response {
+pub(super) async fn retry_dead(State(operations): State<Shared>, Told(which): Told<Selection>) -> Response {
     answer(counted(operations.retry_dead(&which).await, &which))
 }
 
-async fn drop_dead(State(operations): State<Shared>, Json(which): Json<Selection>) -> Response {
+pub(super) async fn drop_dead(State(operations): State<Shared>, Told(which): Told<Selection>) -> Response {
     answer(counted(operations.drop_dead(&which).await, &which))
 }
 
-async fn sinks(State(operations): State<Shared>) -> Response {
+/// 202: the lanes' workers take it up, and `replays/{id}` says how far they are.
+pub(super) async fn order_replay(State(operations): State<Shared>, Told(order): Told<ReplayOrder>) -> Response {
+    match operations.order_replay(&order).await {
+        Ok(replay) => {
+            let place = [(header::LOCATION, format!("{}/replays/{}", endpoints::CLOSED, replay.id))];
+            (StatusCode::ACCEPTED, place, Json(replay)).into_response()
+        }
+        Err(err) => refused(err).into_response(),
+    }
+}
+
+pub(super) async fn replays(State(operations): State<Shared>, Asked(page): Asked<Limited>) -> Response {
+    answer(operations.replays(page.limit.unwrap_or(LIMIT).min(LIMIT)).await)
+}
+
+pub(super) async fn replay(State(operations): State<Shared>, Path(id): Path<String>) -> Response {
+    answer(operations.replay(&id).await)
+}
+
+pub(super) async fn stop_replay(State(operations): State<Shared>, Path(id): Path<String>) -> Response {
+    answer(operations.stop_replay(&id).await)
+}
+
+pub(super) async fn sinks(State(operations): State<Shared>) -> Response {
     answer(operations.sinks().await)
 }
 
-async fn sink(State(operations): State<Shared>, Path(name): Path<String>) -> Response {
+pub(super) async fn sink(State(operations): State<Shared>, Path(name): Path<String>) -> Response {
     let found = operations.sinks().await.and_then(|sinks| {
         let found = sinks.into_iter().find(|sink| sink.name.as_str() == name);
         found.ok_or_else(|| OperationError::NotFound(format!("no sink is called `{name}`")))
@@ -120,40 +210,77 @@ async fn sink(State(operations): State<Shared>, Path(name): Path<String>) -> Res
     answer(found)
 }
 
-async fn pause(State(operations): State<Shared>, Path(name): Path<String>, reason: Option<Json<Reason>>) -> Response {
-    let reason = reason.and_then(|Json(body)| body.reason).unwrap_or_else(|| "paused by hand".into());
+pub(super) async fn pause(State(operations): State<Shared>, Path(name): Path<String>, Told(why): Told<Reason>) -> Response {
+    let reason = why.reason.unwrap_or_else(|| "paused by hand".into());
     answer(operations.pause_sink(&name, &reason).await)
 }
 
-async fn resume(State(operations): State<Shared>, Path(name): Path<String>) -> Response {
+pub(super) async fn resume(State(operations): State<Shared>, Path(name): Path<String>) -> Response {
     answer(operations.resume_sink(&name).await)
 }
 
-async fn queue(State(operations): State<Shared>) -> Response {
+pub(super) async fn queue(State(operations): State<Shared>) -> Response {
     answer(operations.queue().await)
 }
 
-async fn rules(State(operations): State<Shared>) -> Response {
+pub(super) async fn prune(State(operations): State<Shared>, Told(how): Told<Pruning>) -> Response {
+    answer(operations.prune_queue(how.dry_run).await)
+}
+
+pub(super) async fn rules(State(operations): State<Shared>) -> Response {
     answer(operations.rules().await)
 }
 
-async fn connections(State(operations): State<Shared>) -> Response {
+pub(super) async fn enable_rule(State(operations): State<Shared>, Path(name): Path<String>) -> Response {
+    answer(operations.switch_rule(&name, true).await)
+}
+
+pub(super) async fn disable_rule(State(operations): State<Shared>, Path(name): Path<String>) -> Response {
+    answer(operations.switch_rule(&name, false).await)
+}
+
+pub(super) async fn connections(State(operations): State<Shared>) -> Response {
     answer(operations.connections().await)
 }
 
 /// Of ids that were named at least one must have been there; of all, none is an answer too.
-fn counted(outcome: Outcome<u64>, which: &Selection) -> Outcome<Value> {
+fn counted(outcome: Outcome<u64>, which: &Selection) -> Outcome<Counted> {
     let count = outcome?;
     match which {
         Selection::Ids(ids) if count == 0 && !ids.is_empty() => Err(OperationError::NotFound("no dead letter has such an id".into())),
-        Selection::Ids(_) | Selection::All(_) => Ok(json!({ "count": count })),
+        Selection::Ids(_) | Selection::Matching(_) | Selection::All(_) => Ok(Counted { count }),
     }
+}
+
+/// The rows as a list; the next page is named by a header (RFC 8288), so that a list stays a list.
+fn paged<T: Serialize, Q: Serialize>(outcome: Outcome<Page<T>>, resource: &str, limit: usize, which: &Q) -> Response {
+    let page = match outcome {
+        Ok(page) => page,
+        Err(err) => return refused(err).into_response(),
+    };
+    let Some(next) = page.next else { return Json(page.rows).into_response() };
+    let mut query = format!("limit={limit}&cursor={}", utf8_percent_encode(&next, NON_ALPHANUMERIC));
+    let members = serde_json::to_value(which).unwrap_or_default();
+    for (name, value) in members.as_object().into_iter().flatten() {
+        let value = value.as_str().unwrap_or_default();
+        query.push_str(&format!("&{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)));
+    }
+    let link = format!("<{}/{resource}?{query}>; rel=\"next\"", endpoints::CLOSED);
+    ([(header::LINK, link)], Json(page.rows)).into_response()
 }
 
 fn answer<T: Serialize>(outcome: Outcome<T>) -> Response {
     match outcome {
         Ok(value) => Json(value).into_response(),
-        Err(OperationError::NotFound(why)) => Problem::new(StatusCode::NOT_FOUND, why).into_response(),
-        Err(OperationError::Unavailable(why)) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).into_response(),
+        Err(err) => refused(err).into_response(),
     }
+}
+
+fn refused(err: OperationError) -> Problem {
+    let status = match err {
+        OperationError::NotFound(_) => StatusCode::NOT_FOUND,
+        OperationError::Wrong(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        OperationError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Problem::new(status, err.to_string())
 }
