@@ -16,6 +16,15 @@ pub struct Act {
     pub bodies: Vec<Body>,
 }
 
+/// What a test or a script has done on the site, by Mira Falk.
+#[derive(Debug, Clone, Copy)]
+pub enum Deed<'a> {
+    /// To the status of this name.
+    Move(&'a str),
+    Rename(&'a str),
+    Comment(&'a str),
+}
+
 /// Above this many issues people delete instead of creating, so that a long run stays small.
 const ISSUES_MAX: usize = 2_000;
 
@@ -32,6 +41,22 @@ impl Site {
             if !act.bodies.is_empty() {
                 return act;
             }
+        }
+    }
+
+    /// No bodies where there is no such issue, or no such status, or it is in it.
+    pub(super) fn perform(&mut self, key: &str, deed: Deed<'_>) -> Act {
+        let nothing = Act { line: String::new(), bodies: Vec::new() };
+        let Some(id) = self.find(key).map(|issue| issue.id) else { return nothing };
+        match deed {
+            Deed::Move(name) => match Status::ALL.into_iter().find(|status| status.name() == name) {
+                Some(to) => self.do_transition(&MIRA, id, to),
+                None => nothing,
+            },
+            Deed::Rename(summary) => {
+                Act { line: format!("{} renamed {key}", MIRA.name), bodies: self.rename(&MIRA, id, summary.to_owned()) }
+            }
+            Deed::Comment(text) => self.do_comment(&MIRA, id, text, Audience::Everybody),
         }
     }
 
@@ -181,7 +206,7 @@ impl Site {
     }
 
     fn do_delete_comment(&mut self, actor: &'static Person, id: u64) -> Act {
-        let bodies = self.last_comment(id).map(|comment| self.delete_comment(id, comment)).unwrap_or_default();
+        let bodies = self.last_comment(id).map(|comment| self.delete_comment(actor, id, comment)).unwrap_or_default();
         Act { line: format!("{} deleted a comment on {}", actor.name, self.key(id)), bodies }
     }
 

@@ -1,17 +1,19 @@
-//! The bodies of webhooks as Jira Cloud sends them: envelope, issue, changelog, comment and the rest.
+//! The bodies of webhooks as Jira sends them: envelope, issue, changelog, comment and the rest. What Data Center tells twice stands in `twin`.
 
 use serde_json::{Value, json};
 
 use crate::clock::Timestamp;
 
 use super::people::Person;
-use super::shape::Form;
+use super::settings::Flavour;
 use super::site::{Attachment, Comment, History, Issue, Link, Site, Sprint, Version, Worklog};
 
-/// One body. It stands for one happening: Cloud never puts a change and a comment together.
+/// One body. It stands for one happening: nobody puts a change and a comment together here, though a Data Center may.
 #[derive(Debug, Clone)]
 pub struct Body {
     pub event: &'static str,
+    /// Tells once more what another body of the same action told: no happening of its own.
+    pub is_twin: bool,
     /// What must stay in order: the issue, or the entity that is none of an issue's.
     pub lane: String,
     pub flow: Flow,
@@ -35,12 +37,16 @@ impl Flow {
 }
 
 impl Body {
-    fn new(event: &'static str, lane: String, at: Timestamp, members: Value) -> Self {
+    pub(super) fn new(event: &'static str, lane: String, at: Timestamp, members: Value) -> Self {
         let mut json = json!({ "timestamp": at.ms(), "webhookEvent": event });
         if let (Some(json), Value::Object(members)) = (json.as_object_mut(), members) {
             json.extend(members);
         }
-        Self { event, lane, flow: Flow::Primary, json }
+        Self { event, is_twin: false, lane, flow: Flow::Primary, json }
+    }
+
+    pub(super) fn twin(self) -> Self {
+        Self { is_twin: true, ..self }
     }
 
     pub(super) fn secondary(self) -> Self {
@@ -48,28 +54,27 @@ impl Body {
     }
 
     /// Whether a second webhook of the site would send it too.
-    pub(super) fn has_twin(&self) -> bool {
+    pub(super) fn has_copy(&self) -> bool {
         self.event.starts_with("jira:issue_") || self.event.starts_with("comment_")
     }
 }
 
-fn lane(issue: &Issue) -> String {
+pub(super) fn lane(issue: &Issue) -> String {
     format!("issue/{}", issue.id)
 }
 
 impl Site {
+    /// The history of a creation is told on Cloud only.
     pub(super) fn issue_created(&self, actor: &Person, issue: &Issue, history: &History) -> Body {
-        Body::new(
-            "jira:issue_created",
-            lane(issue),
-            history.created,
-            json!({
-                "issue_event_type_name": "issue_created",
-                "user": actor.json(&self.base, Form::Webhook),
-                "issue": self.issue_json(issue, Form::Webhook),
-                "changelog": history.json(Form::Webhook),
-            }),
-        )
+        let mut members = json!({
+            "issue_event_type_name": "issue_created",
+            "user": actor.json(&self.base, self.told()),
+            "issue": self.issue_told(issue),
+        });
+        if self.flavour == Flavour::Cloud {
+            members["changelog"] = history.json(self.told());
+        }
+        Body::new("jira:issue_created", lane(issue), history.created, members)
     }
 
     pub(super) fn issue_updated(&self, type_name: &str, issue: &Issue, history: &History) -> Body {
@@ -79,9 +84,9 @@ impl Site {
             history.created,
             json!({
                 "issue_event_type_name": type_name,
-                "user": history.author.json(&self.base, Form::Webhook),
-                "issue": self.issue_json(issue, Form::Webhook),
-                "changelog": history.json(Form::Webhook),
+                "user": history.author.json(&self.base, self.told()),
+                "issue": self.issue_told(issue),
+                "changelog": history.json(self.told()),
             }),
         )
     }
@@ -92,25 +97,25 @@ impl Site {
             lane(issue),
             at,
             json!({
-                "user": actor.json(&self.base, Form::Webhook),
-                "issue": self.issue_json(issue, Form::Webhook),
+                "user": actor.json(&self.base, self.told()),
+                "issue": self.issue_told(issue),
             }),
         )
     }
 
-    /// Comment events have no `user`, and an issue of six fields.
+    /// Comment events of Cloud have no `user`, and an issue of six fields.
     pub(super) fn comment_event(&self, event: &'static str, issue: &Issue, comment: &Comment, at: Timestamp) -> Body {
         Body::new(
             event,
             lane(issue),
             at,
             json!({
-                "comment": self.comment_json(issue, comment, Form::Webhook),
+                "comment": self.comment_json(issue, comment, self.told()),
                 "issue": {
                     "id": issue.id.to_string(),
                     "self": format!("{}/rest/api/2/{}", self.base, issue.id),
                     "key": issue.key,
-                    "fields": self.reduced_fields(issue, Form::Webhook),
+                    "fields": self.reduced_fields(issue, self.told()),
                 },
             }),
         )
@@ -118,11 +123,11 @@ impl Site {
 
     /// Worklog events have neither `user` nor `issue`.
     pub(super) fn worklog_event(&self, event: &'static str, issue: &Issue, worklog: &Worklog) -> Body {
-        Body::new(event, lane(issue), worklog.created, json!({ "worklog": self.worklog_json(issue, worklog, Form::Webhook) }))
+        Body::new(event, lane(issue), worklog.created, json!({ "worklog": self.worklog_json(issue, worklog, self.told()) }))
     }
 
     pub(super) fn attachment_event(&self, event: &'static str, issue: &Issue, attachment: &Attachment) -> Body {
-        Body::new(event, lane(issue), attachment.created, json!({ "attachment": self.attachment_json(attachment, Form::Webhook) }))
+        Body::new(event, lane(issue), attachment.created, json!({ "attachment": self.attachment_json(attachment, self.told()) }))
     }
 
     /// All ids of a link are numbers, and there are no keys.
@@ -151,7 +156,7 @@ impl Site {
     }
 
     pub(super) fn version_event(&self, event: &'static str, version: &Version, at: Timestamp) -> Body {
-        Body::new(event, format!("version/{}", version.id), at, json!({ "version": self.version_json(version, Form::Webhook) }))
+        Body::new(event, format!("version/{}", version.id), at, json!({ "version": self.version_json(version, self.told()) }))
     }
 }
 
@@ -183,7 +188,7 @@ mod tests {
 
     fn acts(count: i64) -> Vec<Body> {
         let clock = Clock::at(Timestamp::from_ms(1_765_441_200_120));
-        let mut site = Site::new("http://jira.example", 3, clock.clone());
+        let mut site = Site::new("http://jira.example", Flavour::Cloud, 3, clock.clone());
         let acts = (1..=count).flat_map(|number| {
             clock.set(Timestamp::from_ms(1_765_441_200_120 + number * 250));
             site.act().bodies

@@ -107,7 +107,7 @@ impl Kind {
     }
 
     pub fn json(self, base: &str, form: Form) -> Value {
-        json!({
+        let mut json = json!({
             "self": format!("{base}/rest/api/{}/issuetype/{}", form.api(), self.id()),
             "id": self.id(),
             "description": "",
@@ -115,8 +115,11 @@ impl Kind {
             "name": self.name(),
             "subtask": false,
             "avatarId": 10300,
-            "hierarchyLevel": 0,
-        })
+        });
+        if form != Form::Server {
+            json["hierarchyLevel"] = json!(0);
+        }
+        json
     }
 }
 
@@ -152,23 +155,28 @@ impl Priority {
 impl Project {
     /// As it stands inside an issue.
     pub fn json(&self, base: &str, form: Form) -> Value {
-        json!({
+        let mut json = json!({
             "self": format!("{base}/rest/api/{}/project/{}", form.api(), self.id),
             "id": self.id.to_string(),
             "key": self.key,
             "name": self.name,
             "projectTypeKey": self.kind,
-            "simplified": false,
             "avatarUrls": { "48x48": format!("{base}/projectavatar/{}.png", self.id) },
-        })
+        });
+        if form != Form::Server {
+            json["simplified"] = json!(false);
+        }
+        json
     }
 
     /// As the project endpoints answer.
     pub fn whole(&self, base: &str, form: Form) -> Value {
         let mut project = self.json(base, form);
         project["expand"] = json!("description,lead,issueTypes,url,projectKeys");
-        project["style"] = json!("classic");
-        project["isPrivate"] = json!(false);
+        if form != Form::Server {
+            project["style"] = json!("classic");
+            project["isPrivate"] = json!(false);
+        }
         project["lead"] = MIRA.json(base, form);
         if let Some(lead) = project["lead"].as_object_mut() {
             lead.remove("timeZone");

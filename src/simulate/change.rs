@@ -1,4 +1,4 @@
-//! What can happen on the site: each change alters the state, writes history, and gives the bodies that Jira Cloud would send for it.
+//! What can happen on the site: each change alters the state, writes history, and gives the bodies that Jira would send for it.
 //!
 //! A change of something that is not there gives no bodies.
 
@@ -6,8 +6,10 @@ use rand::Rng;
 
 use super::body::Body;
 use super::catalogue::{Kind, Project, SPRINT_FIELD, Status};
-use super::people::Person;
+use super::people::{Person, mentioning};
+use super::settings::Flavour;
 use super::site::{Attachment, Comment, History, Issue, Item, Link, Site, Worklog, next};
+use super::twin::{Talk, transition_name};
 
 /// Who may read a comment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +39,7 @@ impl Site {
         summary: &str,
         restricted: bool,
     ) -> (u64, Vec<Body>) {
-        let now = self.now();
+        let (now, account) = (self.now(), actor.id(self.flavour));
         let id = self.new_issue(project, kind, summary, actor, now);
         let change = next(&mut self.numbers.change);
         let Some(issue) = self.issues.get_mut(&id) else { return (id, Vec::new()) };
@@ -45,7 +47,7 @@ impl Site {
         let items = vec![
             texts("description", None, some(&issue.description)),
             Item { to: some(issue.priority.id()), ..texts("priority", None, some(issue.priority.name())) },
-            Item { to: some(actor.account_id), of_person: true, ..texts("reporter", None, some(actor.name)) },
+            Item { to: some(account), of_person: true, ..texts("reporter", None, some(actor.name)) },
             Item {
                 field: "Status",
                 field_id: Some("status"),
@@ -62,7 +64,9 @@ impl Site {
 
     pub(crate) fn transition(&mut self, actor: &'static Person, id: u64, to: Status) -> Vec<Body> {
         let now = self.now();
-        self.edit(actor, id, "issue_generic", |issue| {
+        let from = self.issues.get(&id).map_or(to, |issue| issue.status);
+        let type_name = transition_name(self.flavour, from, to);
+        self.edit(actor, id, type_name, |issue| {
             let from = std::mem::replace(&mut issue.status, to);
             let mut items = Vec::new();
             let done = |status: Status| status == Status::Done;
@@ -78,9 +82,10 @@ impl Site {
     }
 
     pub(crate) fn assign(&mut self, actor: &'static Person, id: u64, to: Option<&'static Person>) -> Vec<Body> {
+        let flavour = self.flavour;
         self.edit(actor, id, "issue_assigned", |issue| {
             let from = std::mem::replace(&mut issue.assignee, to);
-            let account = |person: Option<&Person>| person.map(|person| person.account_id.to_owned());
+            let account = |person: Option<&Person>| person.map(|person| person.id(flavour).to_owned());
             let name = |person: Option<&Person>| person.map(|person| person.name.to_owned());
             vec![Item { from: account(from), to: account(to), of_person: true, ..texts("assignee", name(from), name(to)) }]
         })
@@ -154,7 +159,10 @@ impl Site {
         let now = self.now();
         let Some(issue) = self.issues.remove(&id) else { return Vec::new() };
         let mut bodies = vec![self.issue_deleted(actor, &issue, now)];
-        bodies.extend(issue.comments.values().map(|comment| self.comment_event("comment_deleted", &issue, comment, now).secondary()));
+        if self.flavour == Flavour::Cloud {
+            let gone = issue.comments.values().map(|comment| self.comment_event("comment_deleted", &issue, comment, now).secondary());
+            bodies.extend(gone);
+        }
         let links: Vec<Link> = self.links.values().filter(|link| link.source == id || link.destination == id).cloned().collect();
         for link in links {
             self.links.remove(&link.id);
@@ -170,7 +178,7 @@ impl Site {
             id: comment_id,
             author,
             editor: author,
-            text: text.to_owned(),
+            text: mentioning(text, self.flavour),
             created: now,
             updated: now,
             internal: audience == Audience::Internal,
@@ -179,28 +187,30 @@ impl Site {
         let Some(issue) = self.issues.get_mut(&id) else { return Vec::new() };
         issue.updated = now;
         issue.comments.insert(comment_id, comment.clone());
-        self.issues.get(&id).map(|issue| self.comment_event("comment_created", issue, &comment, now)).into_iter().collect()
+        self.comment_told(Talk::Created, author, id, &comment, now)
     }
 
     /// Nothing within the second of the last edit: Jira shows whole seconds, so two such edits could not be told apart.
     pub(crate) fn edit_comment(&mut self, editor: &'static Person, id: u64, comment_id: u64, text: &str) -> Vec<Body> {
-        let now = self.now();
+        let (now, text) = (self.now(), mentioning(text, self.flavour));
         let Some(comment) = self.issues.get_mut(&id).and_then(|issue| issue.comments.get_mut(&comment_id)) else { return Vec::new() };
         if comment.updated.ms().div_euclid(1000) == now.ms().div_euclid(1000) {
             return Vec::new();
         }
-        (comment.editor, comment.text, comment.updated) = (editor, text.to_owned(), now);
+        (comment.editor, comment.text, comment.updated) = (editor, text, now);
         let comment = comment.clone();
-        self.issues.get(&id).map(|issue| self.comment_event("comment_updated", issue, &comment, now)).into_iter().collect()
+        self.comment_told(Talk::Updated, editor, id, &comment, now)
     }
 
-    pub(crate) fn delete_comment(&mut self, id: u64, comment_id: u64) -> Vec<Body> {
+    /// Nothing within the millisecond of the issue's last change: Data Center numbers no such deletion, so two could not be told apart.
+    pub(crate) fn delete_comment(&mut self, actor: &'static Person, id: u64, comment_id: u64) -> Vec<Body> {
         let now = self.now();
-        let Some(comment) = self.issues.get_mut(&id).and_then(|issue| issue.comments.remove(&comment_id)) else { return Vec::new() };
-        self.issues.get(&id).map(|issue| self.comment_event("comment_deleted", issue, &comment, now)).into_iter().collect()
+        let Some(issue) = self.issues.get_mut(&id).filter(|issue| issue.updated < now) else { return Vec::new() };
+        let Some(comment) = issue.comments.remove(&comment_id) else { return Vec::new() };
+        self.comment_told(Talk::Deleted, actor, id, &comment, now)
     }
 
-    /// Logging work also changes the time spent, so an issue update follows.
+    /// Logging work also changes the time spent: on Cloud an issue update follows, Data Center tells the work with its issue.
     pub(crate) fn log_work(&mut self, author: &'static Person, id: u64, text: &'static str) -> Vec<Body> {
         let now = self.now();
         let seconds = self.rng.random_range(1..=8) * 900;
@@ -208,17 +218,21 @@ impl Site {
         let worklog = Worklog { id: next(&mut self.numbers.worklog), author, text, seconds, created: now };
         let before: u64 = issue.worklogs.values().map(|worklog| worklog.seconds).sum();
         issue.worklogs.insert(worklog.id, worklog.clone());
-        let mut bodies: Vec<Body> =
+        let told: Vec<Body> =
             self.issues.get(&id).map(|issue| self.worklog_event("worklog_created", issue, &worklog)).into_iter().collect();
-        bodies.extend(self.edit(author, id, "issue_updated", |_| {
+        let update = self.edit(author, id, "issue_updated", |_| {
             let (before, after) = ((before > 0).then(|| before.to_string()), (before + seconds).to_string());
             let worklog = worklog.id.to_string();
             vec![
                 Item { from: before.clone(), to: some(&after), ..texts("timespent", before, some(&after)) },
                 Item { field: "WorklogId", to: some(&worklog), to_text: Some(worklog), ..Item::default() },
             ]
-        }));
-        bodies
+        });
+        let update = match self.flavour {
+            Flavour::Cloud => update,
+            Flavour::Datacenter => self.issues.get(&id).map(|issue| self.worklog_twin(author, issue, &worklog)).into_iter().collect(),
+        };
+        [told, update].concat()
     }
 
     pub(crate) fn attach(&mut self, author: &'static Person, id: u64, (name, mime_type): (&'static str, &'static str)) -> Vec<Body> {

@@ -1,4 +1,4 @@
-//! Delivers bodies as Jira Cloud does: signed, several at a time, one issue's in order, each tried up to six times.
+//! Delivers bodies as Jira does: signed, several at a time, one issue's in order; Cloud tries up to six times, Data Center once.
 //!
 //! A delivery that waits for its next try does not hold up its issue: as with Jira, later ones overtake it. Faults come from `Faults`.
 
@@ -18,16 +18,16 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use crate::setting::Secret;
 use crate::shutdown::Tasks;
 
-use self::rule::{RETRIES_MAX, event_ids, is_retried, retry_wait, signature};
+use self::rule::{RETRIES_MAX, event_ids, is_retried, login_query, retry_wait, signature};
 use super::body::{Body, Flow};
-use super::settings::{Delivery, Faults, Settings};
+use super::settings::{Delivery, Faults, Flavour, Settings};
 
 /// What was sent so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sent {
     /// Different bodies that were answered 200 or 204.
     pub bodies: u64,
-    /// Events that the bodies sent stand for: different happenings. A repeat or a second webhook's copy adds none.
+    /// Events that the bodies sent stand for: different happenings. A repeat, a second webhook's copy and a Data Center's twin add none.
     pub events: u64,
     /// Distinct ids from the answers' `event_ids`.
     pub event_ids: BTreeSet<String>,
@@ -49,6 +49,7 @@ pub(crate) struct Sender {
 }
 
 struct Shared {
+    flavour: Flavour,
     client: reqwest::Client,
     target: Mutex<Option<String>>,
     secret: Secret,
@@ -79,7 +80,11 @@ struct Post {
     /// Once more after it was answered.
     repeat: bool,
     /// The copy for the second webhook.
-    twin: bool,
+    is_copy: bool,
+    /// Stands for a happening that no other post stands for.
+    counts: bool,
+    /// What Data Center appends to the URL: who did it.
+    query: Vec<(&'static str, String)>,
 }
 
 enum Verdict {
@@ -91,7 +96,10 @@ enum Verdict {
 impl Sender {
     pub fn new(settings: &Settings, tasks: &Tasks) -> std::io::Result<Self> {
         let client = reqwest::Client::builder()
-            .user_agent("Atlassian Webhook HTTP Client")
+            .user_agent(match settings.flavour {
+                Flavour::Cloud => "Atlassian Webhook HTTP Client",
+                Flavour::Datacenter => "Atlassian HttpClient 3.0.4 / JIRA-10.3.5 (10030005) / Default",
+            })
             .redirect(reqwest::redirect::Policy::none())
             .timeout(settings.delivery.time_out)
             .no_proxy()
@@ -100,6 +108,7 @@ impl Sender {
         let mut rng = StdRng::seed_from_u64(settings.seed ^ 0x5eed);
         let identifier = rng.random_range(10_000_000_000_000_000..90_000_000_000_000_000);
         let shared = Arc::new(Shared {
+            flavour: settings.flavour,
             client,
             target: Mutex::default(),
             secret: settings.webhook_secret.clone(),
@@ -137,13 +146,13 @@ impl Sender {
         let _open = self.begin();
         let Some(fate) = self.shared.fate(body) else { return };
         let overtaken = lock(&self.shared.held).remove(&body.lane);
-        let posts = [Some(fate.post), fate.twin];
+        let posts = [Some(fate.post), fate.copy];
         if fate.reorder {
-            let [Some(post), twin] = posts else { return };
+            let [Some(post), copy] = posts else { return };
             // The place among the held stays open: `drained` lets them go first.
             lock(&self.shared.held).insert(body.lane.clone(), post);
             self.shared.open.send_modify(|open| *open += 1);
-            self.queue(twin, None).await;
+            self.queue(copy, None).await;
         } else {
             for post in posts {
                 self.queue(post, fate.delay).await;
@@ -218,7 +227,7 @@ fn worker(shared: &Arc<Shared>) -> mpsc::Sender<Post> {
 
 struct Fate {
     post: Post,
-    twin: Option<Post>,
+    copy: Option<Post>,
     delay: Option<Duration>,
     reorder: bool,
 }
@@ -238,22 +247,25 @@ impl Shared {
             signature: signature(&self.secret, &bytes),
             body: bytes,
             identifier: luck.identifier(),
-            repeat: luck.strikes(faults.repeat),
-            twin: false,
+            repeat: luck.strikes(faults.repeat) && self.flavour == Flavour::Cloud,
+            is_copy: false,
+            counts: !body.is_twin,
+            query: if self.flavour == Flavour::Datacenter { login_query(&body.json) } else { Vec::new() },
         };
-        let twin = (body.has_twin() && luck.strikes(faults.second_webhook)).then(|| Post {
+        let copy = (body.has_copy() && luck.strikes(faults.second_webhook)).then(|| Post {
             identifier: luck.identifier(),
             repeat: false,
-            twin: true,
+            is_copy: true,
+            counts: false,
             ..post.clone()
         });
         let delay = luck.strikes(faults.delay).then(|| faults.delay_most.mul_f64(luck.rng.random_range(0.0..1.0)));
         let reorder = luck.strikes(faults.reorder);
-        Some(Fate { post, twin, delay, reorder })
+        Some(Fate { post, copy, delay, reorder })
     }
 
     async fn first(self: &Arc<Self>, post: Post) {
-        if !post.twin {
+        if post.counts {
             lock(&self.sent).events += 1;
         }
         match self.attempt(&post, 0).await {
@@ -299,36 +311,40 @@ impl Shared {
 
     async fn attempt(&self, post: &Post, retry: u32) -> Verdict {
         let Some(target) = lock(&self.target).clone() else { return Verdict::Refused };
-        let mut request = self
-            .client
-            .post(target)
-            .header("Content-Type", "application/json; charset=UTF-8")
-            .header("X-Atlassian-Webhook-Identifier", &post.identifier)
-            .header("X-Atlassian-Webhook-Flow", post.flow.as_str())
-            .body(post.body.clone());
+        let request = self.client.post(target).header("Content-Type", "application/json; charset=UTF-8").body(post.body.clone());
+        let mut request = match self.flavour {
+            Flavour::Cloud => {
+                request.header("X-Atlassian-Webhook-Identifier", &post.identifier).header("X-Atlassian-Webhook-Flow", post.flow.as_str())
+            }
+            Flavour::Datacenter => request.query(&post.query),
+        };
         if !self.secret.is_empty() {
             request = request.header("X-Hub-Signature", &post.signature);
         }
         if retry > 0 {
             request = request.header("X-Atlassian-Webhook-Retry", retry.to_string());
         }
-        let Ok(answer) = request.send().await else { return Verdict::Again };
+        let again = match self.flavour {
+            Flavour::Cloud => Verdict::Again,
+            Flavour::Datacenter => Verdict::Refused,
+        };
+        let Ok(answer) = request.send().await else { return again };
         let status = answer.status();
         if matches!(status, StatusCode::OK | StatusCode::NO_CONTENT) {
             let ids = event_ids(answer).await;
             lock(&self.sent).event_ids.extend(ids);
             return Verdict::Taken;
         }
-        if is_retried(status) { Verdict::Again } else { Verdict::Refused }
+        if is_retried(status) { again } else { Verdict::Refused }
     }
 
     fn taken(&self, post: &Post) {
-        lock(&self.sent).bodies += u64::from(!post.twin);
+        lock(&self.sent).bodies += u64::from(!post.is_copy);
     }
 
     fn give_up(&self, post: &Post) {
         tracing::warn!("the simulated Jira gives up a webhook that the receiver did not take");
-        lock(&self.sent).given_up += u64::from(!post.twin);
+        lock(&self.sent).given_up += u64::from(!post.is_copy);
     }
 
     fn close(&self) {

@@ -1,4 +1,4 @@
-//! A believable Jira Cloud site and a small Slack, both in this process: for the demo, the tests and the benches.
+//! A believable Jira site, Cloud or Data Center, and a small Slack, both in this process: for the demo, the tests and the benches.
 //!
 //! Invented people work on invented issues; webhooks are signed and delivered as Jira does, and REST answers what they did.
 //! It uses nothing of ours but the lowest layer, so that it cannot share what we misunderstand of Jira.
@@ -15,6 +15,7 @@ mod settings;
 mod shape;
 mod site;
 mod slack;
+mod twin;
 mod words;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::shutdown::Tasks;
 
-pub use act::Act;
+pub use act::{Act, Deed};
 pub use body::{Body, Flow};
 pub use deliver::Sent;
 pub use settings::{Account, Delivery, Faults, Flavour, Settings};
@@ -59,9 +60,7 @@ impl Simulation {
         let slack_listener = TcpListener::bind(settings.slack_listen).await?;
         let jira_url = format!("http://{}", jira.local_addr()?);
         let slack_url = format!("http://{}", slack_listener.local_addr()?);
-        let site = Arc::new(Mutex::new(match settings.flavour {
-            Flavour::Cloud => Site::new(jira_url.clone(), settings.seed, settings.clock.clone()),
-        }));
+        let site = Arc::new(Mutex::new(Site::new(jira_url.clone(), settings.flavour, settings.seed, settings.clock.clone())));
         let settings = Arc::new(settings);
         let rest = rest::Rest::new(Arc::clone(&site), Arc::clone(&settings));
         let slack = Slack::new(settings.slack_token.clone(), settings.clock.clone());
@@ -90,12 +89,27 @@ impl Simulation {
         self.slack_url.clone()
     }
 
+    pub fn flavour(&self) -> Flavour {
+        self.settings.flavour
+    }
+
     pub fn email(&self) -> &str {
         &self.settings.account.email
     }
 
+    /// On Data Center a personal access token.
     pub fn api_token(&self) -> &str {
         self.settings.account.api_token.expose()
+    }
+
+    /// The account's login name on Data Center.
+    pub fn username(&self) -> &'static str {
+        people::WIRE.login
+    }
+
+    /// Of that login name.
+    pub fn password(&self) -> &str {
+        self.settings.account.password.expose()
     }
 
     pub fn webhook_secret(&self) -> &str {
@@ -134,6 +148,16 @@ impl Simulation {
     /// One action, now: what was done, after its bodies were handed over for delivery.
     pub async fn act(&self) -> Act {
         let act = lock(&self.site).act();
+        self.tell(act).await
+    }
+
+    /// The same for one action that is wanted.
+    pub async fn perform(&self, key: &str, deed: Deed<'_>) -> Act {
+        let act = lock(&self.site).perform(key, deed);
+        self.tell(act).await
+    }
+
+    async fn tell(&self, act: Act) -> Act {
         // Nobody may be listening.
         self.actions.send(act.line.clone()).ok();
         for body in &act.bodies {

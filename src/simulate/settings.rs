@@ -14,6 +14,7 @@ use crate::setting::Secret;
 pub enum Flavour {
     #[default]
     Cloud,
+    Datacenter,
 }
 
 #[derive(Clone)]
@@ -37,8 +38,12 @@ pub struct Settings {
 /// The account that reads the site through REST. The webhook sees everything whatever this account may see, as in Jira.
 #[derive(Debug, Clone)]
 pub struct Account {
+    /// Cloud's login name beside the token.
     pub email: String,
+    /// An API token on Cloud, a personal access token on Data Center.
     pub api_token: Secret,
+    /// For the account's own login name, on Data Center only.
+    pub password: Secret,
     /// Whether it may see issues of the security level "Staff only" and comments restricted to a role.
     pub sees_restricted: bool,
     /// Keys of projects that it may not browse.
@@ -51,7 +56,7 @@ pub struct Delivery {
     /// Deliveries under way at once; Jira has 20 per site and host.
     pub in_flight: usize,
     pub time_out: Duration,
-    /// Shortens the 5 to 15 minutes between Jira's tries: 1.0 is real, 0.003 is one to three seconds.
+    /// Shortens the 5 to 15 minutes between Cloud's tries: 1.0 is real, 0.003 is one to three seconds. Data Center tries once.
     pub retry_scale: f64,
 }
 
@@ -60,7 +65,7 @@ pub struct Delivery {
 pub struct Faults {
     /// Never sent at all.
     pub drop: f64,
-    /// Sent again although it was answered, as when the answer is lost: the same identifier, with a retry header.
+    /// Sent again although it was answered, as when the answer is lost: the same identifier, with a retry header. Never by Data Center.
     pub repeat: f64,
     /// Issue and comment bodies are also sent for a second webhook: the same body, another identifier.
     pub second_webhook: f64,
@@ -91,12 +96,21 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// A site of this flavour where nothing goes wrong.
+    pub fn of(flavour: Flavour) -> Self {
+        let token = match flavour {
+            Flavour::Cloud => "simulated-api-token",
+            Flavour::Datacenter => "simulated-personal-access-token",
+        };
+        Self { flavour, account: Account { api_token: Secret::new(token), ..Account::default() }, ..Self::default() }
+    }
+
     /// The site of the demo: seconds instead of minutes between tries, and now and then a repeat or a second webhook.
-    pub fn demo() -> Self {
+    pub fn demo(flavour: Flavour) -> Self {
         Self {
             delivery: Delivery { retry_scale: 1.0 / 300.0, ..Delivery::default() },
             faults: Faults { repeat: 0.05, second_webhook: 0.05, ..Faults::default() },
-            ..Self::default()
+            ..Self::of(flavour)
         }
     }
 }
@@ -106,6 +120,7 @@ impl Default for Account {
         Self {
             email: "wire@brightdesk.example".into(),
             api_token: Secret::new("simulated-api-token"),
+            password: Secret::new("simulated-password"),
             sees_restricted: true,
             hidden_projects: BTreeSet::new(),
         }

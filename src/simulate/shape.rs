@@ -1,4 +1,5 @@
-//! The JSON of the site's things, in the three forms Jira uses: in webhooks, in REST v2 (wiki texts) and in REST v3 (documents).
+//! The JSON of the site's things, in the forms Jira uses: on Cloud in webhooks, in REST v2 (wiki texts) and in REST v3 (documents); on
+//! Data Center one everywhere, with wiki texts.
 
 use serde_json::{Map, Value, json};
 
@@ -7,6 +8,7 @@ use crate::clock::Timestamp;
 use super::adf;
 use super::catalogue::{ESTIMATE_FIELD, SPRINT_FIELD};
 use super::people::TIME_ZONE;
+use super::settings::Flavour;
 use super::site::{Attachment, Comment, History, Issue, Site, Sprint, Version, Worklog};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,20 +16,22 @@ pub(crate) enum Form {
     Webhook,
     Rest2,
     Rest3,
+    /// Data Center's, in webhooks and REST alike.
+    Server,
 }
 
 impl Form {
     /// The version in the URLs of this form.
     pub fn api(self) -> &'static str {
         match self {
-            Self::Webhook | Self::Rest2 => "2",
+            Self::Webhook | Self::Rest2 | Self::Server => "2",
             Self::Rest3 => "3",
         }
     }
 
     pub fn text(self, wiki: &str) -> Value {
         match self {
-            Self::Webhook | Self::Rest2 => json!(wiki),
+            Self::Webhook | Self::Rest2 | Self::Server => json!(wiki),
             Self::Rest3 => adf::document(wiki),
         }
     }
@@ -41,6 +45,14 @@ pub(crate) fn time(at: Timestamp) -> String {
 }
 
 impl Site {
+    /// The form of webhooks.
+    pub(crate) fn told(&self) -> Form {
+        match self.flavour {
+            Flavour::Cloud => Form::Webhook,
+            Flavour::Datacenter => Form::Server,
+        }
+    }
+
     pub(crate) fn issue_json(&self, issue: &Issue, form: Form) -> Value {
         json!({
             "id": issue.id.to_string(),
@@ -50,7 +62,7 @@ impl Site {
         })
     }
 
-    /// All fields of an issue but its comments and worklogs, which only REST answers.
+    /// All fields of an issue but its comments and worklogs, which only REST answers, and the webhooks of Data Center tell.
     pub(crate) fn fields(&self, issue: &Issue, form: Form) -> Map<String, Value> {
         let base = self.base.as_str();
         let spent: u64 = issue.worklogs.values().map(|worklog| worklog.seconds).sum();
@@ -86,6 +98,11 @@ impl Site {
             ESTIMATE_FIELD: null,
         });
         fields.extend(more.as_object().cloned().unwrap_or_default());
+        if form == Form::Server {
+            fields.remove("statuscategorychangedate");
+            fields
+                .insert(SPRINT_FIELD.into(), json!(issue.sprint.and_then(|id| self.sprints.get(&id)).map(|sprint| [sprint_text(sprint)])));
+        }
         fields
     }
 
@@ -112,10 +129,16 @@ impl Site {
             "updateAuthor": comment.editor.json(&self.base, form),
             "created": time(comment.created),
             "updated": time(comment.updated),
-            "jsdPublic": !comment.internal,
         });
         if comment.restricted {
-            json["visibility"] = json!({ "type": "role", "value": "Staff", "identifier": "Staff" });
+            json["visibility"] = json!({ "type": "role", "value": "Staff" });
+        }
+        // Data Center says neither: whether a comment is an internal note stands in a property of it.
+        if form != Form::Server {
+            json["jsdPublic"] = json!(!comment.internal);
+            if comment.restricted {
+                json["visibility"]["identifier"] = json!("Staff");
+            }
         }
         json
     }
@@ -139,6 +162,10 @@ impl Site {
 
     pub(crate) fn attachment_json(&self, attachment: &Attachment, form: Form) -> Value {
         let api = format!("{}/rest/api/{}/attachment", self.base, form.api());
+        let content = match form {
+            Form::Server => format!("{}/secure/attachment/{}/{}", self.base, attachment.id, attachment.name.replace(' ', "+")),
+            _ => format!("{api}/content/{}", attachment.id),
+        };
         json!({
             "self": format!("{api}/{}", attachment.id),
             "id": attachment.id.to_string(),
@@ -147,7 +174,7 @@ impl Site {
             "created": time(attachment.created),
             "size": attachment.bytes,
             "mimeType": attachment.mime_type,
-            "content": format!("{api}/content/{}", attachment.id),
+            "content": content,
         })
     }
 
@@ -217,7 +244,7 @@ impl History {
             .iter()
             .map(|item| {
                 let mut json = json!({ "field": item.field, "fieldtype": if item.custom { "custom" } else { "jira" } });
-                if let Some(id) = item.field_id {
+                if let Some(id) = item.field_id.filter(|_| form != Form::Server) {
                     json["fieldId"] = json!(id);
                 }
                 json["from"] = json!(item.from);
@@ -243,7 +270,26 @@ impl History {
     }
 }
 
-/// A sprint inside an issue: the board is `boardId` here.
+/// A sprint inside an issue of Data Center: one text.
+fn sprint_text(sprint: &Sprint) -> String {
+    let time = |at: Option<Timestamp>| at.map_or_else(|| "<null>".to_owned(), time);
+    format!(
+        "com.atlassian.greenhopper.service.sprint.Sprint@{:x}[id={},rapidViewId={},state={},name={},startDate={},endDate={},completeDate={},\
+         activatedDate={},sequence={},goal=,synced=false,autoStartStop=false]",
+        sprint.id + 0x1f2e_3d00,
+        sprint.id,
+        sprint.board,
+        sprint.state().to_ascii_uppercase(),
+        sprint.name,
+        time(sprint.start),
+        time(sprint.end),
+        time(sprint.complete),
+        time(sprint.start),
+        sprint.id,
+    )
+}
+
+/// A sprint inside an issue of Cloud: the board is `boardId` here.
 fn sprint_field(sprint: &Sprint) -> Value {
     let mut json = json!({ "id": sprint.id, "name": sprint.name, "state": sprint.state(), "boardId": sprint.board, "goal": "" });
     for (name, at) in [("startDate", sprint.start), ("endDate", sprint.end), ("completeDate", sprint.complete)] {

@@ -12,11 +12,12 @@ use crate::clock::{Clock, Timestamp};
 
 use super::catalogue::{DOCS, HELP, Kind, OPS, PROJECTS, Priority, Project, Status};
 use super::people::{PIA, Person, STAFF};
-use super::settings::Account;
+use super::settings::{Account, Flavour};
 use super::words;
 
 pub struct Site {
     pub(crate) base: String,
+    pub(crate) flavour: Flavour,
     pub(crate) rng: StdRng,
     pub(crate) issues: BTreeMap<u64, Issue>,
     pub(crate) links: BTreeMap<u64, Link>,
@@ -168,7 +169,7 @@ impl Sprint {
 
 impl Site {
     /// A site where people have worked for some weeks.
-    pub fn new(base: impl Into<String>, seed: u64, clock: Clock) -> Self {
+    pub fn new(base: impl Into<String>, flavour: Flavour, seed: u64, clock: Clock) -> Self {
         let numbers = Numbers {
             issue: 10_000,
             comment: 20_000,
@@ -181,6 +182,7 @@ impl Site {
         };
         let mut site = Self {
             base: base.into(),
+            flavour,
             rng: StdRng::seed_from_u64(seed),
             issues: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -317,7 +319,7 @@ mod tests {
     fn equal_seeds_give_equal_sites() {
         let clock = Clock::at(Timestamp::from_ms(1_765_441_200_120));
         let site = |seed| {
-            let mut site = Site::new("http://jira.example", seed, clock.clone());
+            let mut site = Site::new("http://jira.example", Flavour::Cloud, seed, clock.clone());
             (0..200).flat_map(|_| site.act().bodies).map(|body| body.json.to_string()).collect::<Vec<_>>()
         };
         assert_eq!(site(7), site(7));
@@ -326,7 +328,7 @@ mod tests {
 
     #[test]
     fn issues_are_found_by_id_key_and_former_key() {
-        let mut site = Site::new("http://jira.example", 1, Clock::at(Timestamp::from_ms(1_765_441_200_120)));
+        let mut site = Site::new("http://jira.example", Flavour::Cloud, 1, Clock::at(Timestamp::from_ms(1_765_441_200_120)));
         let id = site.find("docs-4").map(|issue| issue.id).unwrap();
         assert_eq!(site.find(&id.to_string()).map(|issue| issue.key.clone()), Some("DOCS-4".into()));
         site.move_to(STAFF[0], id, &OPS);

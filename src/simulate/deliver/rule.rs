@@ -1,4 +1,4 @@
-//! Jira's rules for one delivery, as functions: how it is signed, when it is tried again, and what the answer said.
+//! Jira's rules for one delivery, as functions: how it is signed, who is named in its URL, when it is tried again, and what the answer said.
 
 use std::time::Duration;
 
@@ -19,6 +19,14 @@ pub(super) fn signature(secret: &Secret, body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).expect("HMAC takes keys of any length");
     mac.update(body);
     format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
+}
+
+/// Data Center names the person in the URL, by login name and key.
+pub(super) fn login_query(body: &serde_json::Value) -> Vec<(&'static str, String)> {
+    let people = [&body["user"], &body["comment"]["updateAuthor"], &body["worklog"]["updateAuthor"], &body["attachment"]["author"]];
+    let Some(person) = people.into_iter().find(|person| person.is_object()) else { return Vec::new() };
+    let part = |name, member: &str| Some((name, person[member].as_str()?.to_owned()));
+    [part("user_id", "name"), part("user_key", "key")].into_iter().flatten().collect()
 }
 
 pub(super) fn is_retried(status: StatusCode) -> bool {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Uri};
 use axum::routing::post;
 use serde_json::{Value, json};
 
@@ -17,6 +17,7 @@ struct Receiver {
     /// Statuses of the first answers; then 200.
     statuses: Arc<Mutex<Vec<u16>>>,
     got: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
+    queries: Arc<Mutex<Vec<Option<String>>>>,
     under_way: Arc<AtomicUsize>,
     url: String,
 }
@@ -29,7 +30,8 @@ impl Receiver {
         let url = format!("http://{}/hooks/acme", listener.local_addr().unwrap());
         let mut statuses = statuses.to_vec();
         statuses.reverse();
-        let receiver = Self { statuses: Arc::new(Mutex::new(statuses)), got: Arc::default(), under_way: Arc::default(), url };
+        let receiver =
+            Self { statuses: Arc::new(Mutex::new(statuses)), got: Arc::default(), queries: Arc::default(), under_way: Arc::default(), url };
         let router = Router::new().route("/hooks/acme", post(receive)).with_state(receiver.clone());
         let token = tasks.token().clone();
         tasks.spawn("receiver", async move {
@@ -48,11 +50,12 @@ impl Receiver {
 }
 
 /// The answer names the event as an honest receiver would: alike for repeats and twins.
-async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) -> (StatusCode, String) {
+async fn receive(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap, body: Bytes) -> (StatusCode, String) {
     receiver.under_way.fetch_add(1, Ordering::SeqCst);
     let status = lock(&receiver.statuses).pop().unwrap_or(200);
     let id = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&body));
     lock(&receiver.got).push((headers, body));
+    lock(&receiver.queries).push(uri.query().map(str::to_owned));
     receiver.under_way.fetch_sub(1, Ordering::SeqCst);
     (StatusCode::from_u16(status).unwrap(), json!({ "event_ids": [id] }).to_string())
 }
@@ -62,7 +65,13 @@ fn settings(faults: Faults) -> Settings {
 }
 
 fn body(number: u64) -> Body {
-    Body { event: "jira:issue_updated", lane: format!("issue/{}", number % 7), flow: Flow::Primary, json: json!({ "number": number }) }
+    Body {
+        event: "jira:issue_updated",
+        is_twin: false,
+        lane: format!("issue/{}", number % 7),
+        flow: Flow::Primary,
+        json: json!({ "number": number }),
+    }
 }
 
 #[tokio::test]
@@ -95,6 +104,32 @@ async fn a_body_is_tried_as_jira_tries() {
         assert_eq!(receiver.header("x-atlassian-webhook-flow")[0].as_deref(), Some("Primary"));
         assert_eq!(receiver.header("user-agent")[0].as_deref(), Some("Atlassian Webhook HTTP Client"));
         assert_eq!(receiver.header("x-hub-signature")[0], Some(signature(&Secret::new("simulated-webhook-secret"), br#"{"number":1}"#)));
+        assert!(tasks.stop(LIMIT).await);
+    }
+}
+
+#[tokio::test]
+async fn data_center_tries_once_and_names_no_delivery() {
+    for (statuses, secret, bodies, given_up) in
+        [(&[][..], "", 1, 0), (&[503], "simulated-webhook-secret", 0, 1), (&[429], "", 0, 1), (&[404], "", 0, 1)]
+    {
+        let tasks = Tasks::new();
+        let receiver = Receiver::start(&tasks, statuses).await;
+        let faults = Faults { repeat: 1.0, ..Faults::default() };
+        let settings = Settings { flavour: Flavour::Datacenter, webhook_secret: Secret::new(secret), ..settings(faults) };
+        let sender = Sender::new(&settings, &tasks).unwrap();
+        sender.target(format!("{}?secret=abc", receiver.url));
+        let person = json!({ "name": "wire@brightdesk.example", "key": "JIRAUSER10106" });
+        sender.send(&Body { json: json!({ "user": person }), ..body(1) }).await;
+        assert!(sender.drained(LIMIT).await);
+        let sent = sender.sent();
+        assert_eq!((receiver.bodies().len(), sent.bodies, sent.given_up, sent.events), (1, bodies, given_up, 1), "{statuses:?}");
+        for name in ["x-atlassian-webhook-identifier", "x-atlassian-webhook-flow", "x-atlassian-webhook-retry"] {
+            assert_eq!(receiver.header(name), [None], "{name}");
+        }
+        assert_eq!(receiver.header("x-hub-signature")[0].is_some(), !secret.is_empty());
+        let query = lock(&receiver.queries)[0].clone();
+        assert_eq!(query.as_deref(), Some("secret=abc&user_id=wire%40brightdesk.example&user_key=JIRAUSER10106"));
         assert!(tasks.stop(LIMIT).await);
     }
 }
@@ -168,7 +203,7 @@ async fn faults_do_what_they_say() {
 async fn the_counts_of_a_simulation_agree_with_the_receivers() {
     let tasks = Tasks::new();
     let receiver = Receiver::start(&tasks, &[200, 503, 200, 429]).await;
-    let settings = Settings { delivery: Delivery { retry_scale: 1e-5, ..Delivery::default() }, ..Settings::demo() };
+    let settings = Settings { delivery: Delivery { retry_scale: 1e-5, ..Delivery::default() }, ..Settings::demo(Flavour::Cloud) };
     let simulation = Simulation::start(settings, &tasks).await.unwrap();
     let mut actions = simulation.actions();
     simulation.webhook_to(receiver.url.clone());

@@ -9,8 +9,9 @@ use axum::{Extension, Json};
 use serde_json::{Map, Value, json};
 
 use crate::simulate::catalogue::{ESTIMATE_FIELD, Kind, PROJECTS, Priority, Project, SPRINT_FIELD, Status};
-use crate::simulate::people::{EVERYBODY, WIRE};
-use crate::simulate::shape::time;
+use crate::simulate::people::{EVERYBODY, Person, WIRE};
+use crate::simulate::settings::Flavour;
+use crate::simulate::shape::{Form, time};
 use crate::simulate::site::browses;
 
 use super::{Api, Asked, Caller, page, refusal};
@@ -77,23 +78,32 @@ const PERMISSIONS: [(&str, &str, bool); 8] = [
 pub(super) async fn server_info(State(api): State<Api>) -> Json<Value> {
     let mut site = api.rest.site();
     let now = site.now();
-    Json(json!({
+    let (version, numbers, deployment, build) = match api.form {
+        Form::Server => ("10.3.5", [10, 3, 5], "Server", 10_030_005),
+        _ => ("1001.0.0-SNAPSHOT", [1001, 0, 0], "Cloud", 100_295),
+    };
+    let mut info = json!({
         "baseUrl": site.base,
-        "displayUrl": site.base,
-        "version": "1001.0.0-SNAPSHOT",
-        "versionNumbers": [1001, 0, 0],
-        "deploymentType": "Cloud",
-        "buildNumber": 100_295,
+        "version": version,
+        "versionNumbers": numbers,
+        "deploymentType": deployment,
+        "buildNumber": build,
         "buildDate": "2025-12-01T10:00:00.000+0100",
         "serverTime": time(now),
         "scmInfo": "0f1e2d3c4b5a69788796a5b4c3d2e1f001234567",
         "serverTitle": "Brightdesk (simulated)",
-    }))
+    });
+    if api.form != Form::Server {
+        info["displayUrl"] = json!(site.base);
+    }
+    Json(info)
 }
 
 pub(super) async fn myself(State(api): State<Api>) -> Json<Value> {
     let mut me = WIRE.json(&api.rest.site().base, api.form);
-    me["emailAddress"] = json!(api.rest.settings.account.email);
+    if api.form != Form::Server {
+        me["emailAddress"] = json!(api.rest.settings.account.email);
+    }
     me["locale"] = json!("en_US");
     me["groups"] = json!({ "size": 1, "items": [] });
     me["applicationRoles"] = json!({ "size": 1, "items": [] });
@@ -101,7 +111,7 @@ pub(super) async fn myself(State(api): State<Api>) -> Json<Value> {
     Json(me)
 }
 
-pub(super) async fn fields() -> Json<Value> {
+pub(super) async fn fields(State(api): State<Api>) -> Json<Value> {
     let entry = |field: &FieldEntry| {
         let mut schema = json!({ "type": field.schema.0 });
         if let Some(items) = field.schema.1 {
@@ -118,8 +128,12 @@ pub(super) async fn fields() -> Json<Value> {
                 clauses = vec![field.id.to_ascii_lowercase()];
             }
         }
-        json!({ "id": field.id, "key": field.id, "name": field.name, "custom": field.custom.is_some(), "orderable": true, "navigable": true,
-            "searchable": true, "clauseNames": clauses, "schema": schema })
+        let mut json = json!({ "id": field.id, "name": field.name, "custom": field.custom.is_some(), "orderable": true, "navigable": true,
+            "searchable": true, "clauseNames": clauses, "schema": schema });
+        if api.form != Form::Server {
+            json["key"] = json!(field.id);
+        }
+        json
     };
     Json(FIELDS.iter().map(entry).collect())
 }
@@ -140,7 +154,11 @@ pub(super) async fn project(State(api): State<Api>, Extension(caller): Extension
 }
 
 pub(super) async fn my_permissions(State(api): State<Api>, Query(asked): Query<Asked>) -> Response {
-    let keys: Vec<&str> = asked.get("permissions").unwrap_or_default().split(',').filter(|key| !key.is_empty()).collect();
+    let mut keys: Vec<&str> = asked.get("permissions").unwrap_or_default().split(',').filter(|key| !key.is_empty()).collect();
+    if api.form == Form::Server {
+        // Data Center does not ask which ones, and answers all.
+        keys = PERMISSIONS.iter().map(|(key, ..)| *key).collect();
+    }
     if keys.is_empty() {
         return refusal(StatusCode::BAD_REQUEST, "The 'permissions' query parameter is required.");
     }
@@ -177,8 +195,11 @@ pub(super) async fn my_permissions(State(api): State<Api>, Query(asked): Query<A
 }
 
 pub(super) async fn user(State(api): State<Api>, Query(asked): Query<Asked>) -> Response {
-    let id = asked.get("accountId").unwrap_or_default();
-    match EVERYBODY.iter().find(|person| person.account_id == id) {
+    let is_meant = |person: &&&Person| match api.form {
+        Form::Server => asked.get("username") == Some(person.login) || asked.get("key") == Some(person.id(Flavour::Datacenter)),
+        _ => asked.get("accountId") == Some(person.account_id),
+    };
+    match EVERYBODY.iter().find(is_meant) {
         Some(person) => Json(person.json(&api.rest.site().base, api.form)).into_response(),
         None => refusal(StatusCode::NOT_FOUND, "Specified user does not exist or you do not have required permissions"),
     }
@@ -244,7 +265,7 @@ fn no_such_board() -> Response {
 }
 
 impl Api {
-    fn browses(&self, caller: Caller, project: &Project) -> bool {
+    pub(super) fn browses(&self, caller: Caller, project: &Project) -> bool {
         caller == Caller::Account && browses(&self.rest.settings.account, project)
     }
 

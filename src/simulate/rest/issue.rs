@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::simulate::site::{Comment, Issue, Site};
 
 use super::catalogue::FIELDS;
-use super::{Api, Asked, Caller, no_such_issue, page, refusal};
+use super::{Api, Asked, Caller, page, refusal};
 
 /// Jira's own bound of a bulk fetch.
 const BULK_MAX: usize = 100;
@@ -39,9 +39,9 @@ pub(super) async fn one(
     let wanted: Vec<String> = asked.all("fields").flat_map(|list| list.split(',')).map(|field| field.trim().to_owned()).collect();
     let expand: Vec<String> = asked.all("expand").flat_map(|list| list.split(',')).map(str::to_owned).collect();
     let site = api.rest.site();
-    match site.find(&name).filter(|issue| api.sees(caller, &site, issue)) {
-        Some(issue) => Json(api.issue(&site, issue, &wanted, &expand)).into_response(),
-        None => no_such_issue(),
+    match api.issue_of(caller, &site, &name) {
+        Ok(issue) => Json(api.issue(&site, issue, &wanted, &expand)).into_response(),
+        Err(refused) => refused,
     }
 }
 
@@ -66,7 +66,10 @@ pub(super) async fn changelog(
     Query(asked): Query<Asked>,
 ) -> Response {
     let site = api.rest.site();
-    let Some(issue) = site.find(&name).filter(|issue| api.sees(caller, &site, issue)) else { return no_such_issue() };
+    let issue = match api.issue_of(caller, &site, &name) {
+        Ok(issue) => issue,
+        Err(refused) => return refused,
+    };
     let histories = issue.histories.iter().map(|history| history.whole(&site.base, api.form)).collect();
     Json(page(histories, asked.page(100, 100), "values")).into_response()
 }
@@ -83,7 +86,10 @@ pub(super) async fn comments(
         Some(_) => return refusal(StatusCode::BAD_REQUEST, "The orderBy parameter must be one of created, +created and -created."),
     };
     let site = api.rest.site();
-    let Some(issue) = site.find(&name).filter(|issue| api.sees(caller, &site, issue)) else { return no_such_issue() };
+    let issue = match api.issue_of(caller, &site, &name) {
+        Ok(issue) => issue,
+        Err(refused) => return refused,
+    };
     let mut comments = api.comments(&site, issue);
     if newest_first {
         comments.reverse();
@@ -97,7 +103,10 @@ pub(super) async fn comment(
     Path((name, comment)): Path<(String, String)>,
 ) -> Response {
     let site = api.rest.site();
-    let Some(issue) = site.find(&name).filter(|issue| api.sees(caller, &site, issue)) else { return no_such_issue() };
+    let issue = match api.issue_of(caller, &site, &name) {
+        Ok(issue) => issue,
+        Err(refused) => return refused,
+    };
     let found = comment.parse().ok().and_then(|id: u64| issue.comments.get(&id)).filter(|comment| api.reads(comment));
     match found {
         Some(comment) => Json(site.comment_json(issue, comment, api.form)).into_response(),
@@ -112,7 +121,10 @@ pub(super) async fn worklogs(
     Query(asked): Query<Asked>,
 ) -> Response {
     let site = api.rest.site();
-    let Some(issue) = site.find(&name).filter(|issue| api.sees(caller, &site, issue)) else { return no_such_issue() };
+    let issue = match api.issue_of(caller, &site, &name) {
+        Ok(issue) => issue,
+        Err(refused) => return refused,
+    };
     Json(page(api.worklogs(&site, issue), asked.page(5_000, 5_000), "worklogs")).into_response()
 }
 
@@ -173,7 +185,7 @@ impl Api {
         issue.worklogs.values().map(|worklog| site.worklog_json(issue, worklog, self.form)).collect()
     }
 
-    fn reads(&self, comment: &Comment) -> bool {
+    pub(super) fn reads(&self, comment: &Comment) -> bool {
         self.rest.settings.account.sees_restricted || !(comment.restricted || comment.internal)
     }
 }

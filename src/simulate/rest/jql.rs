@@ -296,12 +296,13 @@ impl Parser<'_> {
 mod tests {
     use super::*;
     use crate::clock::Clock;
+    use crate::simulate::Flavour;
     use crate::simulate::site::Site;
 
     const NOW: i64 = 1_765_441_200_120; // 2025-12-11 09:20 in Berlin
 
     fn check(jql: &str) -> Result<Vec<String>, String> {
-        let mut site = Site::new("http://jira.example", 1, Clock::at(Timestamp::from_ms(NOW)));
+        let mut site = Site::new("http://jira.example", Flavour::Cloud, 1, Clock::at(Timestamp::from_ms(NOW)));
         for _ in 0..6 {
             site.act();
         }

@@ -1,11 +1,13 @@
 //! The REST API of the site: who asks, how often, and where each path leads. Errors look like Jira's.
 //!
-//! A wrong login is an anonymous one, as in Jira Cloud: it finds no issue (404) and nothing in searches; what needs a login is 401.
+//! On Cloud a wrong login is an anonymous one: it finds no issue (404) and nothing in searches; what needs a login is 401. Data Center
+//! refuses a wrong login everywhere, and tells what is hidden (403) from what is not there (404).
 
 mod catalogue;
 mod issue;
 mod jql;
 mod search;
+mod server;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,7 +23,10 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::settings::Settings;
+use crate::setting::Secret;
+
+use super::people::WIRE;
+use super::settings::{Flavour, Settings};
 use super::shape::Form;
 use super::site::{Issue, Site};
 
@@ -67,13 +72,17 @@ impl Rest {
     }
 
     pub fn router(&self) -> Router {
-        let api = |form| api(Api { rest: self.clone(), form });
-        Router::new()
-            .nest("/rest/api/2", api(Form::Rest2))
-            .nest("/rest/api/3", api(Form::Rest3))
-            .nest("/rest/agile/1.0", agile(Api { rest: self.clone(), form: Form::Rest3 }))
-            .fallback(no_such_path)
-            .layer(middleware::from_fn_with_state(self.clone(), admit))
+        let of = |form| Api { rest: self.clone(), form };
+        let router = match self.settings.flavour {
+            Flavour::Cloud => Router::new()
+                .nest("/rest/api/2", cloud(of(Form::Rest2)))
+                .nest("/rest/api/3", cloud(of(Form::Rest3)))
+                .nest("/rest/agile/1.0", agile(of(Form::Rest3))),
+            Flavour::Datacenter => {
+                Router::new().nest("/rest/api/2", server::router(of(Form::Server))).nest("/rest/agile/1.0", agile(of(Form::Server)))
+            }
+        };
+        router.fallback(no_such_path).layer(middleware::from_fn_with_state(self.clone(), admit))
     }
 
     fn site(&self) -> MutexGuard<'_, Site> {
@@ -100,19 +109,40 @@ impl Rest {
 
     fn caller(&self, headers: &HeaderMap) -> Caller {
         let account = &self.settings.account;
-        let login = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.strip_prefix("Basic "))
-            .and_then(|encoded| BASE64_STANDARD.decode(encoded).ok());
-        let right = format!("{}:{}", account.email, account.api_token.expose());
-        if login.as_deref() == Some(right.as_bytes()) { Caller::Account } else { Caller::Anonymous }
+        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let basic = |user: &str, secret: &Secret| format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{}", secret.expose())));
+        let is_right = match self.settings.flavour {
+            Flavour::Cloud => given == basic(&account.email, &account.api_token),
+            Flavour::Datacenter => {
+                given == format!("Bearer {}", account.api_token.expose()) || given == basic(WIRE.login, &account.password)
+            }
+        };
+        if is_right { Caller::Account } else { Caller::Anonymous }
     }
 }
 
 impl Api {
     fn sees(&self, caller: Caller, site: &Site, issue: &Issue) -> bool {
         caller == Caller::Account && site.sees(&self.rest.settings.account, issue)
+    }
+
+    /// The issue of this id or key; Err: what Jira answers to who may not see it.
+    #[expect(clippy::result_large_err, reason = "it is an answer, and given at once")]
+    fn issue_of<'a>(&self, caller: Caller, site: &'a Site, name: &str) -> Result<&'a Issue, Response> {
+        let found = site.find(name);
+        if let Some(issue) = found.filter(|issue| self.sees(caller, site, issue)) {
+            return Ok(issue);
+        }
+        Err(match (self.form, found, caller) {
+            (Form::Server, Some(_), Caller::Anonymous) => {
+                refusal(StatusCode::UNAUTHORIZED, "You do not have the permission to see the specified issue.")
+            }
+            (Form::Server, Some(_), Caller::Account) => {
+                refusal(StatusCode::FORBIDDEN, "You do not have the permission to see the specified issue.")
+            }
+            (Form::Server, None, _) => refusal(StatusCode::NOT_FOUND, "Issue Does Not Exist"),
+            _ => refusal(StatusCode::NOT_FOUND, "Issue does not exist or you do not have permission to see it."),
+        })
     }
 }
 
@@ -132,7 +162,7 @@ impl Asked {
     }
 }
 
-fn api(api: Api) -> Router {
+fn cloud(api: Api) -> Router {
     let closed = Router::new()
         .route("/myself", get(catalogue::myself))
         .route("/field", get(catalogue::fields))
@@ -174,9 +204,13 @@ fn agile(api: Api) -> Router {
 /// The rate first, then the login.
 async fn admit(State(rest): State<Rest>, mut request: Request, next: Next) -> Response {
     if rest.is_limited() {
+        let of_flavour = match rest.settings.flavour {
+            Flavour::Cloud => ("RateLimit-Reason", "jira-burst-based"),
+            Flavour::Datacenter => ("X-RateLimit-Interval-Seconds", "1"),
+        };
         let headers = [
             ("Retry-After", "1".to_owned()),
-            ("RateLimit-Reason", "jira-burst-based".to_owned()),
+            (of_flavour.0, of_flavour.1.to_owned()),
             ("X-RateLimit-Limit", rest.settings.requests_per_second.unwrap_or(0).to_string()),
             ("X-RateLimit-Remaining", "0".to_owned()),
         ];
@@ -185,7 +219,10 @@ async fn admit(State(rest): State<Rest>, mut request: Request, next: Next) -> Re
     let caller = rest.caller(request.headers());
     let failed = caller == Caller::Anonymous && request.headers().contains_key(header::AUTHORIZATION);
     request.extensions_mut().insert(caller);
-    let mut answer = next.run(request).await;
+    let mut answer = match rest.settings.flavour {
+        Flavour::Datacenter if failed => refusal(StatusCode::UNAUTHORIZED, "Client must be authenticated to access this resource."),
+        _ => next.run(request).await,
+    };
     if failed {
         answer.headers_mut().insert("x-seraph-loginreason", header::HeaderValue::from_static("AUTHENTICATED_FAILED"));
     }
@@ -207,10 +244,6 @@ async fn no_such_path(request: Request) -> Response {
 /// The body of most of Jira's refusals.
 fn refusal(status: StatusCode, text: &str) -> Response {
     (status, Json(json!({ "errorMessages": [text], "errors": {} }))).into_response()
-}
-
-fn no_such_issue() -> Response {
-    refusal(StatusCode::NOT_FOUND, "Issue does not exist or you do not have permission to see it.")
 }
 
 /// A page in the style with `startAt`; `name` is what the list is called.

@@ -41,7 +41,7 @@ pub(super) async fn by_body(State(api): State<Api>, Extension(caller): Extension
 
 pub(super) async fn count(State(api): State<Api>, Extension(caller): Extension<Caller>, Json(wanted): Json<Wanted>) -> Response {
     let mut site = api.rest.site();
-    match search(&mut site, &wanted.jql) {
+    match search(&mut site, &wanted.jql, false) {
         Ok(search) => Json(json!({ "count": matching(&api, caller, &site, &search).len() })).into_response(),
         Err(text) => refusal(StatusCode::BAD_REQUEST, &text),
     }
@@ -60,7 +60,7 @@ fn answer(api: &Api, caller: Caller, wanted: &Wanted) -> Response {
         return Json(json!({ "issues": [], "isLast": true })).into_response();
     }
     let mut site = api.rest.site();
-    let search = match search(&mut site, &wanted.jql) {
+    let search = match search(&mut site, &wanted.jql, false) {
         Ok(search) => search,
         Err(text) => return refusal(StatusCode::BAD_REQUEST, &text),
     };
@@ -89,12 +89,13 @@ fn answer(api: &Api, caller: Caller, wanted: &Wanted) -> Response {
     Json(answer).into_response()
 }
 
-fn search(site: &mut Site, jql: &str) -> Result<Search, String> {
+/// A lenient one takes issues that are not there for no issue.
+pub(super) fn search(site: &mut Site, jql: &str, is_lenient: bool) -> Result<Search, String> {
     let now = site.now();
-    Search::parse(jql, now, |name| site.find(name).map(|issue| issue.id))
+    Search::parse(jql, now, |name| site.find(name).map(|issue| issue.id).or(is_lenient.then_some(0)))
 }
 
-fn matching<'a>(api: &Api, caller: Caller, site: &'a Site, search: &Search) -> Vec<(SortKey, &'a Issue)> {
+pub(super) fn matching<'a>(api: &Api, caller: Caller, site: &'a Site, search: &Search) -> Vec<(SortKey, &'a Issue)> {
     let visible = site.issues.values().filter(|issue| api.sees(caller, site, issue) && search.matches(issue));
     let mut found: Vec<(SortKey, &Issue)> = visible.map(|issue| (search.order.key(issue), issue)).collect();
     found.sort_by_key(|(key, _)| *key);

@@ -1,5 +1,7 @@
 //! Every answer against the published description, and who may see what.
 
+mod datacenter;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +16,7 @@ use crate::setting::Secret;
 use crate::simulate::settings::Account;
 
 fn rest(settings: Settings) -> Rest {
-    let mut site = Site::new("http://jira.example", 5, Clock::at(Timestamp::from_ms(1_765_441_200_120)));
+    let mut site = Site::new("http://jira.example", settings.flavour, 5, Clock::at(Timestamp::from_ms(1_765_441_200_120)));
     for _ in 0..300 {
         site.act();
     }
@@ -57,12 +59,15 @@ fn busy(rest: &Rest) -> (String, String) {
 }
 
 fn description(name: &str) -> Option<Value> {
+    published(name).map(|text| serde_json::from_str(&text).unwrap())
+}
+
+fn published(name: &str) -> Option<String> {
     let corpus = match std::env::var_os("TICKETWIRE_CORPUS") {
         Some(directory) => PathBuf::from(directory),
         None => Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|above| above.join("shared/corpus")).find(|path| path.is_dir())?,
     };
-    let text = std::fs::read_to_string(corpus.join("openapi").join(name)).ok()?;
-    Some(serde_json::from_str(&text).unwrap())
+    std::fs::read_to_string(corpus.join("openapi").join(name)).ok()
 }
 
 /// What Jira really answers beyond its description: nulls that are described as texts, and members that the description forgets.
