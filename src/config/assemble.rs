@@ -9,9 +9,9 @@ use super::sources::Sources;
 use super::tree::{self, Value};
 use super::wording::suggest;
 
-pub(crate) const SINGLE: [&str; 5] = ["receiver", "admin", "queue", "store", "deliver"];
+pub(crate) const SINGLE: [&str; 6] = ["receiver", "admin", "queue", "store", "deliver", "log"];
 pub(crate) const NAMED: [&str; 3] = ["connection", "sink", "rule"];
-const PLAIN: [&str; 2] = ["data_dir", "include"];
+const PLAIN: [&str; 3] = ["data_dir", "include", "owner"];
 
 /// Everything the files say, before anything of it was understood.
 #[derive(Default)]
@@ -101,6 +101,14 @@ fn add_file<'a>(root: DeTable<'a>, is_first: bool, assembled: &mut Assembled<'a>
             }
         } else if name == "include" {
             check_include(&value, offset, is_first, sources, problems);
+        } else if name == "owner" {
+            if !value.get_ref().is_str() {
+                problems.add(
+                    sources.place(offset),
+                    "`owner` is of the wrong type",
+                    "write who keeps this file, as in `owner = \"docs team\"`",
+                );
+            }
         } else if name == "report" {
             problems.add(sources.place(offset), "this build has no reports yet", "remove the section");
         } else {

@@ -9,8 +9,8 @@ use super::problems::Place;
 use super::secrets::{self, Reading, resolved};
 use super::tree::{self, members};
 use crate::jira;
-use crate::receive::{Proof, WebhookSettings};
-use crate::setting::{BaseUrl, ConnectionName};
+use crate::receive::{BasicSettings, Proof, WebhookSettings};
+use crate::setting::{BaseUrl, ConnectionName, Secret};
 
 /// A connection with its secrets resolved.
 #[derive(Debug, Clone)]
@@ -47,16 +47,22 @@ pub(crate) fn read<'a>(
     fingerprint.add(section, secrets::CONNECTION);
     let mut own = section.clone();
     secrets::resolve(&mut own, secrets::CONNECTION, data_dir, reading);
+    fingerprint.mark(&own);
     check_proof(&own, reading);
     let (settings, _) = fit::<ConnectionSettings>(&own, &[], reading.sources, &mut reading.problems)?;
-    let WebhookSettings { secrets, token, .. } = settings.webhook;
+    let WebhookSettings { secrets, token, basic, .. } = settings.webhook;
+    let pair = |basic: &BasicSettings| Secret::new(format!("{}:{}", basic.username, resolved(&basic.password).expose()));
     Some(Connection {
         name: section.name.parse().ok()?,
         place: reading.sources.place(section.offset),
         url: settings.url,
         auth: settings.auth.map(auth),
         flavour: settings.flavour,
-        proof: Proof { secrets: secrets.iter().map(resolved).collect(), token: token.as_ref().map(resolved) },
+        proof: Proof {
+            secrets: secrets.iter().map(resolved).collect(),
+            token: token.as_ref().map(resolved),
+            basic: basic.as_ref().map(pair),
+        },
     })
 }
 
@@ -64,13 +70,16 @@ pub(crate) fn read<'a>(
 fn check_proof(section: &Section<'_>, reading: &mut Reading<'_>) {
     let written = |name: &str| tree::get(&section.value, &members(&["webhook", name]));
     let has_secrets = written("secrets").is_some_and(|list| list.get_ref().as_array().is_none_or(|list| !list.is_empty()));
-    let has_proof = has_secrets || written("token").is_some();
+    let has_proof = has_secrets || written("token").is_some() || written("basic").is_some();
     let proof = written("proof").and_then(|proof| proof.get_ref().as_str());
     let place = section.place(&members(&["webhook", "proof"]), reading.sources);
     match (has_proof, proof) {
         (true, None) => {}
         (false, None) => {
-            let message = format!("{} has no proof of the sender: neither `webhook.secrets` nor `webhook.token`", section.label());
+            let message = format!(
+                "{} has no proof of the sender: neither `webhook.secrets` nor `webhook.token` nor `webhook.basic`",
+                section.label()
+            );
             let hint = "add `webhook = { secrets = [{ env = \"HOOK_SECRET\" }] }`, or `webhook = { proof = \"none\" }` to take what comes";
             reading.problems.add(section.place(&members(&["webhook"]), reading.sources), message, hint);
         }

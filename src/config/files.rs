@@ -7,8 +7,9 @@ use toml::de::DeTable;
 use super::problems::{Place, Problems};
 use super::sources::Sources;
 
-/// The first file is the one that was named.
-pub(crate) fn read(path: &Path, sources: &mut Sources, problems: &mut Problems) {
+/// The first file is the one that was named. `watched`: what would be another configuration if it changed.
+pub(crate) fn read(path: &Path, sources: &mut Sources, watched: &mut Vec<PathBuf>, problems: &mut Problems) {
+    watched.push(path.to_owned());
     let Some(text) = read_one(path, Place::new(shown(path), 0), problems) else { return };
     let (patterns, offsets) = includes(&text);
     let start = sources.add_file(&shown(path), text);
@@ -17,10 +18,14 @@ pub(crate) fn read(path: &Path, sources: &mut Sources, problems: &mut Problems) 
     for (pattern, offset) in patterns.iter().zip(offsets) {
         let place = sources.place(start + offset);
         let Some(found) = matching(directory, pattern, &place, problems) else { continue };
+        if pattern.contains('*') {
+            watched.extend(directory.join(pattern).parent().map(Path::to_owned));
+        }
         for file in found {
             if seen.contains(&file) {
                 continue;
             }
+            watched.push(file.clone());
             if let Some(text) = read_one(&file, place.clone(), problems) {
                 sources.add_file(&shown(&file), text);
             }

@@ -1,5 +1,7 @@
 //! The hash of a configuration: the same as long as the same is configured, whatever the layout, and without the secrets.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use sha2::{Digest, Sha256};
 use toml::de::DeValue;
 
@@ -12,10 +14,24 @@ const HEX_LENGTH: usize = 12;
 #[derive(Default)]
 pub(crate) struct Fingerprint {
     parts: Vec<String>,
+    marks: Marks,
+}
+
+/// What a configuration says, member by member with its secrets, as digests: enough to tell what changed, too little to learn a secret from.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Marks(BTreeMap<(String, String), [u8; 32]>);
+
+impl Marks {
+    /// Sections and members that differ, as in `url` of `[queue]`; a section that is new or gone differs in all of its members.
+    pub(crate) fn differences(&self, other: &Self) -> BTreeSet<(String, String)> {
+        let differs = |key: &&(String, String)| self.0.get(*key) != other.0.get(*key);
+        self.0.keys().chain(other.0.keys()).filter(differs).cloned().collect()
+    }
 }
 
 impl Fingerprint {
     pub(crate) fn add_value(&mut self, name: &str, value: &str) {
+        self.marks.0.insert((String::new(), name.to_owned()), Sha256::digest(value.as_bytes()).into());
         self.parts.push(format!("{name}={value:?}"));
     }
 
@@ -34,15 +50,28 @@ impl Fingerprint {
         self.parts.push(text);
     }
 
+    /// To be called after secrets are resolved.
+    pub(crate) fn mark(&mut self, section: &Section<'_>) {
+        let label = section.label();
+        // A section without members is there all the same.
+        self.marks.0.insert((label.clone(), String::new()), [0; 32]);
+        let DeValue::Table(table) = section.value.get_ref() else { return };
+        for (name, value) in table {
+            let mut text = String::new();
+            write(value, &mut text);
+            self.marks.0.insert((label.clone(), name.get_ref().to_string()), Sha256::digest(text.as_bytes()).into());
+        }
+    }
+
     /// Only the order of rules means something.
-    pub(crate) fn finish(mut self) -> String {
+    pub(crate) fn finish(mut self) -> (String, Marks) {
         self.parts.sort_by(|a, b| {
             let is_rule = |part: &String| part.starts_with("`[rule.");
             is_rule(a).cmp(&is_rule(b)).then_with(|| if is_rule(a) { std::cmp::Ordering::Equal } else { a.cmp(b) })
         });
         let mut digest = hex::encode(Sha256::digest(self.parts.join("\n").as_bytes()));
         digest.truncate(HEX_LENGTH);
-        digest
+        (digest, self.marks)
     }
 }
 

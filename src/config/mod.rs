@@ -5,6 +5,7 @@
 //! rules nor templates: a `Draft` lets `app` add what is wrong with those to the same report.
 
 mod assemble;
+mod changes;
 mod connections;
 mod files;
 mod fingerprint;
@@ -20,6 +21,7 @@ mod sources;
 mod store;
 mod tree;
 mod variables;
+mod watch;
 mod wording;
 
 #[cfg(test)]
@@ -32,6 +34,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+pub use changes::Changes;
 pub use connections::{Connection, ConnectionSettings};
 pub use problems::{Finding, Place, Problems};
 pub use queue::Queue;
@@ -39,11 +42,12 @@ pub use rules::{Rule, Send};
 pub use schema::schema;
 pub use secrets::resolved;
 pub use sinks::{Sink, SinkSettings};
+pub use watch::Watch;
 
 use crate::setting::{ConnectionName, Secret, SinkName};
-use crate::{api, deliver, receive};
+use crate::{api, deliver, receive, telemetry};
 use assemble::Assembled;
-use fingerprint::Fingerprint;
+use fingerprint::{Fingerprint, Marks};
 use fit::{Section, fit};
 use secrets::Reading;
 use sources::Sources;
@@ -63,13 +67,17 @@ pub struct Config {
     pub queue: Queue,
     pub store: crate::store::Settings,
     pub deliver: deliver::Settings,
+    pub log: telemetry::LogSettings,
     /// In the order of the files, as are sinks and rules.
     pub connections: Vec<Connection>,
     pub sinks: Vec<Sink>,
     pub rules: Vec<Rule>,
     /// What works and should be known all the same.
     pub warnings: Vec<Finding>,
+    /// What it was read from: files, secret files, and the directories of patterns. A change of one may be a change of it.
+    pub watched: Vec<PathBuf>,
     hash: String,
+    marks: Marks,
 }
 
 /// `[admin]` with its secrets resolved.
@@ -104,9 +112,19 @@ impl Config {
 
     /// As `load`, for who has more to add to the report.
     pub fn draft(path: Option<&Path>, environment: impl IntoIterator<Item = (String, String)>) -> Draft {
+        Self::draft_with(path, environment, true)
+    }
+
+    /// For who sends nothing: a secret that is not at hand is no mistake.
+    pub fn draft_without_secrets(path: Option<&Path>, environment: impl IntoIterator<Item = (String, String)>) -> Draft {
+        Self::draft_with(path, environment, false)
+    }
+
+    fn draft_with(path: Option<&Path>, environment: impl IntoIterator<Item = (String, String)>, needs_secrets: bool) -> Draft {
         let (mut sources, mut problems) = (Sources::default(), Problems::default());
+        let mut watched = Vec::new();
         if let Some(path) = path {
-            files::read(path, &mut sources, &mut problems);
+            files::read(path, &mut sources, &mut watched, &mut problems);
         }
         let environment: std::collections::BTreeMap<_, _> = environment.into_iter().collect();
         for (name, text) in environment.iter().filter(|(name, _)| name.starts_with(variables::PREFIX)) {
@@ -120,9 +138,14 @@ impl Config {
             assembled
         });
         let assembled = assembled.unwrap_or_default();
-        let mut reading = Reading { sources: &sources, environment, problems, warnings: Vec::new() };
+        let mut reading = Reading { sources: &sources, environment, problems, warnings: Vec::new(), needs_secrets, watched };
         let config = read(&assembled, &mut reading);
-        Draft { config: Config { warnings: sorted(reading.warnings), ..config }, problems: reading.problems }
+        Draft { config: Config { warnings: sorted(reading.warnings), watched: reading.watched, ..config }, problems: reading.problems }
+    }
+
+    /// What is different in `new`.
+    pub fn changes(&self, new: &Self) -> Changes {
+        Changes::between(self, new)
     }
 
     /// Changes when what is configured changes; says nothing of the secrets' values.
@@ -145,11 +168,12 @@ fn read<'a>(assembled: &Assembled<'a>, reading: &mut Reading<'a>) -> Config {
     let mut fingerprint = Fingerprint::default();
     check_names(assembled, reading);
     let data_dir = data_dir(assembled, &mut fingerprint, reading);
-    let (receiver, _) = single::<receive::Settings>("receiver", assembled, &mut fingerprint, reading);
+    let receiver = receiver(assembled, &data_dir, &mut fingerprint, reading);
     let admin = admin(assembled, &data_dir, &mut fingerprint, reading);
     let queue = queue::read(&section_of("queue", assembled), &data_dir, &mut fingerprint, reading);
     let store = store::read(section_of("store", assembled), &data_dir, &mut fingerprint, reading);
     let deliver = deliver(assembled, &mut fingerprint, reading);
+    let log = log(assembled, &mut fingerprint, reading);
     let connections: Vec<_> =
         assembled.of("connection").filter_map(|section| connections::read(section, &data_dir, &mut fingerprint, reading)).collect();
     connections::check_urls(&connections, reading);
@@ -159,8 +183,9 @@ fn read<'a>(assembled: &Assembled<'a>, reading: &mut Reading<'a>) -> Config {
     let names: Vec<&str> = assembled.of("sink").map(|section| section.name.as_str()).collect();
     rules::check_targets(&rules, &names, reading);
     warn_unnamed(&sinks, &rules, reading);
-    let hash = fingerprint.finish();
-    Config { data_dir, receiver, admin, queue, store, deliver, connections, sinks, rules, warnings: Vec::new(), hash }
+    let (hash, marks) = fingerprint.finish();
+    let (warnings, watched) = Default::default();
+    Config { data_dir, receiver, admin, queue, store, deliver, log, connections, sinks, rules, warnings, watched, hash, marks }
 }
 
 fn check_names(assembled: &Assembled<'_>, reading: &mut Reading<'_>) {
@@ -204,6 +229,7 @@ fn single<'a, T: DeserializeOwned + Default>(
 ) -> (T, Section<'a>) {
     let section = section_of(kind, assembled);
     fingerprint.add(&section, &[]);
+    fingerprint.mark(&section);
     fit(&section, &[], reading.sources, &mut reading.problems).unwrap_or_else(|| (T::default(), section))
 }
 
@@ -216,6 +242,7 @@ fn admin<'a>(assembled: &Assembled<'a>, data_dir: &Path, fingerprint: &mut Finge
     let mut section = section_of("admin", assembled);
     fingerprint.add(&section, secrets::ADMIN);
     secrets::resolve(&mut section, secrets::ADMIN, data_dir, reading);
+    fingerprint.mark(&section);
     let fitted = fit::<api::Settings>(&section, &[], reading.sources, &mut reading.problems);
     let settings = fitted.map(|(settings, _)| settings).unwrap_or_default();
     if !settings.listen.ip().is_loopback() {
@@ -229,6 +256,29 @@ fn admin<'a>(assembled: &Assembled<'a>, data_dir: &Path, fingerprint: &mut Finge
     Admin { listen: settings.listen, tokens: settings.tokens.iter().map(resolved).collect(), hosts: settings.hosts }
 }
 
+fn receiver<'a>(assembled: &Assembled<'a>, data_dir: &Path, fingerprint: &mut Fingerprint, reading: &mut Reading<'a>) -> receive::Settings {
+    let (mut settings, section) = single::<receive::Settings>("receiver", assembled, fingerprint, reading);
+    if let Some(tls) = &mut settings.tls {
+        for path in [&mut tls.certificate, &mut tls.key] {
+            *path = data_dir.join(&*path);
+            reading.watched.push(path.clone());
+        }
+        if let Err(err) = receive::Tls::load(tls) {
+            let place = section.place(&members(&["tls"]), reading.sources);
+            reading.problems.add(
+                place,
+                format!("`tls` of `[receiver]`: {err}"),
+                "give both files in PEM; relative paths are against `data_dir`",
+            );
+        }
+    }
+    if !settings.trusted_proxies.is_empty() && settings.allow.is_empty() {
+        let place = section.place(&members(&["trusted_proxies"]), reading.sources);
+        reading.warn(place, "`trusted_proxies` of `[receiver]` does nothing without `allow`", "add `allow`, or remove it");
+    }
+    settings
+}
+
 fn deliver<'a>(assembled: &Assembled<'a>, fingerprint: &mut Fingerprint, reading: &mut Reading<'a>) -> deliver::Settings {
     let (settings, section) = single::<deliver::Settings>("deliver", assembled, fingerprint, reading);
     if settings.max_tries == 0 {
@@ -239,6 +289,15 @@ fn deliver<'a>(assembled: &Assembled<'a>, fingerprint: &mut Fingerprint, reading
         let place = section.place(&members(&["window"]), reading.sources);
         let hint = "write 1 to 16: 16 lanes of 16 are all the repeats that a crash may cause";
         reading.problems.add(place, format!("`window` of `[deliver]` is {}", settings.window), hint);
+    }
+    settings
+}
+
+fn log<'a>(assembled: &Assembled<'a>, fingerprint: &mut Fingerprint, reading: &mut Reading<'a>) -> telemetry::LogSettings {
+    let (settings, section) = single::<telemetry::LogSettings>("log", assembled, fingerprint, reading);
+    if let Err(err) = settings.check() {
+        let place = section.place(&members(&["level"]), reading.sources);
+        reading.problems.add(place, format!("`level` of `[log]`: {err}"), "");
     }
     settings
 }

@@ -8,20 +8,23 @@ use std::sync::Arc;
 pub struct Place {
     pub file: Arc<str>,
     pub line: usize,
+    /// Who keeps the file, if it says so.
+    pub owner: Option<Arc<str>>,
 }
 
 impl Place {
     pub fn new(file: impl Into<Arc<str>>, line: usize) -> Self {
-        Self { file: file.into(), line }
+        Self { file: file.into(), line, owner: None }
     }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
-            0 => f.write_str(&self.file),
-            line => write!(f, "{}:{line}", self.file),
+            0 => f.write_str(&self.file)?,
+            line => write!(f, "{}:{line}", self.file)?,
         }
+        self.owner.as_ref().map_or(Ok(()), |owner| write!(f, " ({owner})"))
     }
 }
 

@@ -71,6 +71,7 @@ pub(crate) fn read<'a>(section: &Section<'a>, data_dir: &Path, fingerprint: &mut
     let (url, password_in_url) = take_password(&mut section, reading);
     fingerprint.add(&section, secrets::QUEUE);
     secrets::resolve(&mut section, secrets::QUEUE, data_dir, reading);
+    fingerprint.mark(&section);
     secrets::make_absolute(&mut section, FILES, data_dir);
     let common = fit::<Road>(&section, &[], reading.sources, &mut reading.problems);
     let Road { url: shown, name, lanes } = common.map(|(common, _)| common).unwrap_or_default();

@@ -30,6 +30,7 @@ pub struct Send {
 
 pub(crate) fn read<'a>(section: &Section<'a>, fingerprint: &mut Fingerprint, reading: &mut Reading<'a>) -> Option<Rule> {
     fingerprint.add(section, &[]);
+    fingerprint.mark(section);
     let (settings, rest) = fit::<RuleSettings>(section, &[], reading.sources, &mut reading.problems)?;
     let is_cut =
         |value| tree::get(value, &members(&["send"])).and_then(|send| send.get_ref().as_array()).is_none_or(|send| send.is_empty());

@@ -10,8 +10,8 @@ use super::queue::Road;
 use super::sinks::KINDS;
 use crate::deliver::RuleSettings;
 use crate::queue::{amqp, embedded, kafka};
-use crate::sink::{file, http, slack, stdout, tickets};
-use crate::{api, deliver, receive, store};
+use crate::sink::{self, file, http, slack, stdout, tickets};
+use crate::{api, deliver, receive, store, telemetry};
 
 /// The file as it is written. Only its schema is used: the file itself is read section by section.
 #[derive(JsonSchema)]
@@ -23,11 +23,14 @@ struct File {
     data_dir: Option<String>,
     /// More files, against the directory of this one; one `*` may stand in a file's name.
     include: Option<Vec<String>>,
+    /// Who keeps this file: named with every mistake in it, and in `rule list`.
+    owner: Option<String>,
     receiver: Option<receive::Settings>,
     admin: Option<api::Settings>,
     queue: Option<AnyQueue>,
     store: Option<store::Settings>,
     deliver: Option<deliver::Settings>,
+    log: Option<telemetry::LogSettings>,
     connection: Option<BTreeMap<String, ConnectionSettings>>,
     sink: Option<BTreeMap<String, AnySink>>,
     rule: Option<BTreeMap<String, RuleSettings>>,
@@ -52,17 +55,19 @@ impl JsonSchema for AnySink {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let kinds: Vec<Schema> = KINDS.into_iter().map(|kind| sink(kind, generator)).collect();
+        let kinds: Vec<Schema> = KINDS.into_iter().map(|kind| settings_of(kind, generator)).collect();
         schemars::json_schema!({ "oneOf": kinds })
     }
 }
 
-fn sink(kind: &str, generator: &mut SchemaGenerator) -> Schema {
+fn settings_of(kind: &str, generator: &mut SchemaGenerator) -> Schema {
     let mut schema = match kind {
         "tickets" => tickets::Settings::json_schema(generator),
         "slack" => slack::Settings::json_schema(generator),
         "file" => file::Settings::json_schema(generator),
         "stdout" => stdout::Settings::json_schema(generator),
+        "amqp" => sink::amqp::Settings::json_schema(generator),
+        "kafka" => sink::kafka::Settings::json_schema(generator),
         _ => http::Settings::json_schema(generator),
     };
     let object = schema.ensure_object();

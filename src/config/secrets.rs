@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::de::{DeValue, ValueDeserializer};
@@ -16,7 +16,8 @@ use super::tree;
 use crate::setting::{Secret, SecretSource};
 
 /// Members that hold a secret: `*` stands for every entry of a list. A test holds this against the settings' schemas.
-pub(crate) const CONNECTION: &[&[&str]] = &[&["auth", "token"], &["auth", "password"], &["webhook", "secrets", "*"], &["webhook", "token"]];
+pub(crate) const CONNECTION: &[&[&str]] =
+    &[&["auth", "token"], &["auth", "password"], &["webhook", "secrets", "*"], &["webhook", "token"], &["webhook", "basic", "password"]];
 pub(crate) const ADMIN: &[&[&str]] = &[&["tokens", "*"]];
 pub(crate) const QUEUE: &[&[&str]] = &[&["password"]];
 pub(crate) const STORE: &[&[&str]] = &[&["password"]];
@@ -27,6 +28,9 @@ pub(crate) struct Reading<'a> {
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) problems: Problems,
     pub(crate) warnings: Vec<Finding>,
+    /// Whether a secret that cannot be resolved is a mistake.
+    pub(crate) needs_secrets: bool,
+    pub(crate) watched: Vec<PathBuf>,
 }
 
 impl Reading<'_> {
@@ -50,11 +54,14 @@ pub(crate) fn resolve(section: &mut Section<'_>, patterns: &[&[&str]], data_dir:
         let Ok(mut source) = SecretSource::deserialize(ValueDeserializer::from(value.clone())) else { continue };
         if let SecretSource::File(source) = &mut source {
             source.file = data_dir.join(&source.file);
+            reading.watched.push(source.file.clone());
         }
         let resolved = match source.resolve(&|name| reading.environment.get(name).cloned()) {
             Ok(secret) => secret.expose().to_owned(),
             Err(why) => {
-                reading.problems.add(place, format!("{subject}: {why}"), remedy(&source));
+                if reading.needs_secrets {
+                    reading.problems.add(place, format!("{subject}: {why}"), remedy(&source));
+                }
                 *value.get_mut() = DeValue::String(Cow::Borrowed("not resolved"));
                 continue;
             }

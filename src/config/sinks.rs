@@ -9,7 +9,7 @@ use super::secrets::{self, Reading};
 use super::tree::{self, members};
 use super::wording::suggest;
 use crate::setting::SinkName;
-use crate::sink::{BuildError, Clearance, file, http, slack, stdout, tickets};
+use crate::sink::{BuildError, Clearance, amqp, file, http, kafka, slack, stdout, tickets};
 
 /// A sink as it is configured, its secrets resolved.
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub enum SinkSettings {
     File(file::Settings),
     Stdout(stdout::Settings),
     Http(http::Settings),
+    Amqp(amqp::Settings),
+    Kafka(kafka::Settings),
 }
 
 impl SinkSettings {
@@ -38,6 +40,8 @@ impl SinkSettings {
             Self::File(_) => "file",
             Self::Stdout(_) => "stdout",
             Self::Http(_) => "http",
+            Self::Amqp(_) => "amqp",
+            Self::Kafka(_) => "kafka",
         }
     }
 
@@ -53,6 +57,20 @@ impl SinkSettings {
             Self::File(settings) => settings.clearance(),
             Self::Stdout(settings) => settings.clearance(),
             Self::Http(settings) => settings.clearance(),
+            Self::Amqp(settings) => settings.clearance(),
+            Self::Kafka(settings) => settings.clearance(),
+        }
+    }
+
+    /// Reads a reduced issue before it writes the event.
+    pub fn enriches(&self) -> bool {
+        match self {
+            Self::Tickets(_) | Self::Slack(_) => false,
+            Self::File(settings) => settings.enrich,
+            Self::Stdout(settings) => settings.enrich,
+            Self::Http(settings) => settings.enrich,
+            Self::Amqp(settings) => settings.enrich,
+            Self::Kafka(settings) => settings.enrich,
         }
     }
 
@@ -63,11 +81,13 @@ impl SinkSettings {
             Self::File(settings) => settings.check(),
             Self::Stdout(settings) => settings.check(),
             Self::Http(settings) => settings.check(),
+            Self::Amqp(settings) => settings.check(),
+            Self::Kafka(settings) => settings.check(),
         }
     }
 }
 
-pub(crate) const KINDS: [&str; 5] = ["tickets", "slack", "file", "stdout", "http"];
+pub(crate) const KINDS: [&str; 7] = ["tickets", "slack", "file", "stdout", "http", "amqp", "kafka"];
 /// The member that is not a setting of the sink itself.
 const TYPE: &str = "type";
 
@@ -75,12 +95,17 @@ pub(crate) fn secrets_of(kind: &str) -> &'static [&'static [&'static str]] {
     match kind {
         "slack" => &[&["token"], &["webhook_url"]],
         "http" => &[&["secret"]],
+        "amqp" | "kafka" => &[&["password"]],
         _ => &[],
     }
 }
 
 fn paths_of(kind: &str) -> &'static [&'static [&'static str]] {
-    if kind == "file" { &[&["path"]] } else { &[] }
+    match kind {
+        "file" => &[&["path"]],
+        "amqp" | "kafka" => &[&["ca_file"], &["client_certificate"], &["client_key"]],
+        _ => &[],
+    }
 }
 
 /// Reads one sink; what is wrong with it is in the report.
@@ -93,14 +118,17 @@ pub(crate) fn read<'a>(
     let kind = kind_of(section, reading)?;
     fingerprint.add(section, secrets_of(kind));
     let mut own = section.clone();
-    tree::remove(&mut own.value, &members(&[TYPE]));
     secrets::resolve(&mut own, secrets_of(kind), data_dir, reading);
+    fingerprint.mark(&own);
+    tree::remove(&mut own.value, &members(&[TYPE]));
     secrets::make_absolute(&mut own, paths_of(kind), data_dir);
     let settings = match kind {
         "tickets" => SinkSettings::Tickets(settings(&own, reading)?),
         "stdout" => SinkSettings::Stdout(settings(&own, reading)?),
         "file" => SinkSettings::File(settings(&own, reading)?),
         "http" => SinkSettings::Http(settings(&own, reading)?),
+        "amqp" => SinkSettings::Amqp(settings(&own, reading)?),
+        "kafka" => SinkSettings::Kafka(settings(&own, reading)?),
         _ => SinkSettings::Slack(settings(&own, reading)?),
     };
     check(&own, &settings, reading);
@@ -147,6 +175,8 @@ fn check_raw(section: &Section<'_>, settings: &SinkSettings, reading: &mut Readi
         SinkSettings::File(file) => file.include_raw,
         SinkSettings::Stdout(stdout) => stdout.include_raw,
         SinkSettings::Http(http) => http.include_raw,
+        SinkSettings::Amqp(amqp) => amqp.include_raw,
+        SinkSettings::Kafka(kafka) => kafka.include_raw,
         SinkSettings::Tickets(_) | SinkSettings::Slack(_) => false,
     };
     if includes_raw && !settings.clearance().clears_everything() {

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use toml::de::DeTable;
+
 use super::problems::Place;
 
 #[derive(Default)]
@@ -17,16 +19,20 @@ pub(crate) struct Text {
     pub(crate) text: String,
     /// Offset of the first byte.
     pub(crate) start: usize,
+    /// Where its lines end: there may be a problem in every one.
+    breaks: Vec<usize>,
 }
 
 enum Origin {
-    File(Arc<str>),
+    /// With who keeps it.
+    File(Arc<str>, Option<Arc<str>>),
     Variable(Arc<str>),
 }
 
 impl Sources {
     pub(crate) fn add_file(&mut self, file: &str, text: String) -> usize {
-        self.add(Origin::File(file.into()), text)
+        let owner = owner(&text);
+        self.add(Origin::File(file.into(), owner), text)
     }
 
     pub(crate) fn add_variable(&mut self, name: &str, text: String) -> usize {
@@ -36,28 +42,29 @@ impl Sources {
     fn add(&mut self, origin: Origin, text: String) -> usize {
         // One byte more than the text, so that its end is a place in it and an empty text has one.
         let start = self.texts.last().map_or(1, |last| last.start + last.text.len() + 1);
-        self.texts.push(Text { origin, text, start });
+        let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+        self.texts.push(Text { origin, text, start, breaks });
         start
     }
 
     pub(crate) fn files(&self) -> impl Iterator<Item = &Text> {
-        self.texts.iter().filter(|text| matches!(text.origin, Origin::File(_)))
+        self.texts.iter().filter(|text| matches!(text.origin, Origin::File(..)))
     }
 
     /// Names and texts of the variables that override.
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&str, &Text)> {
         self.texts.iter().filter_map(|text| match &text.origin {
             Origin::Variable(name) => Some((name.as_ref(), text)),
-            Origin::File(_) => None,
+            Origin::File(..) => None,
         })
     }
 
     pub(crate) fn place(&self, offset: usize) -> Place {
         let Some(text) = self.text_at(offset) else { return Place::new("the defaults", 0) };
         match &text.origin {
-            Origin::File(file) => {
-                let before = text.text.as_bytes().iter().take(offset - text.start);
-                Place::new(file.clone(), 1 + before.filter(|byte| **byte == b'\n').count())
+            Origin::File(file, owner) => {
+                let line = 1 + text.breaks.partition_point(|end| *end < offset - text.start);
+                Place { owner: owner.clone(), ..Place::new(file.clone(), line) }
             }
             Origin::Variable(name) => Place::new(format!("environment variable `{name}`"), 0),
         }
@@ -72,6 +79,12 @@ impl Sources {
         let after = self.texts.partition_point(|text| text.start <= offset);
         after.checked_sub(1).and_then(|at| self.texts.get(at))
     }
+}
+
+/// Who keeps a file, as its `owner` says; what is no text is told later, with the other mistakes.
+fn owner(text: &str) -> Option<Arc<str>> {
+    let (table, _) = DeTable::parse_recoverable(text);
+    table.get_ref().get("owner")?.get_ref().as_str().map(Into::into)
 }
 
 #[cfg(test)]

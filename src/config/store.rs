@@ -19,6 +19,7 @@ pub(crate) fn read<'a>(mut section: Section<'a>, data_dir: &Path, fingerprint: &
     let password = take_password(&mut section, reading);
     fingerprint.add(&section, secrets::STORE);
     secrets::resolve(&mut section, secrets::STORE, data_dir, reading);
+    fingerprint.mark(&section);
     let fitted = fit::<Settings>(&section, &[], reading.sources, &mut reading.problems);
     let mut store = fitted.map(|(settings, _)| settings).unwrap_or_default();
     for wrong in store.wrong() {

@@ -42,6 +42,15 @@ impl Files {
 }
 
 #[test]
+fn a_file_of_nothing_but_slips_is_told_about_at_once() {
+    let slips = "{\"content\":".repeat(6_000);
+    let files = Files::new(&format!("[rule.one]\nwhen = '{slips}\nsend = [\":{slips}\n"));
+    let begun = tokio::time::Instant::now();
+    assert_eq!(files.draft(&[]).problems.findings().len(), 3, "one for each line and one for the end");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(2), "it took {:?}", begun.elapsed());
+}
+
+#[test]
 fn places_are_kept_for_what_is_compiled_later() {
     let files = Files::new(
         r#"

@@ -54,10 +54,10 @@ send = [{ to = "goood" }]
       hint: did you mean `email`?
     ticketwire.toml:9: `webhook.secrets[0]` of `[connection.acme]` is an empty secret
       hint: give it a value: an empty secret proves nothing
-    ticketwire.toml:11: `[connection.open]` has no proof of the sender: neither `webhook.secrets` nor `webhook.token`
+    ticketwire.toml:11: `[connection.open]` has no proof of the sender: neither `webhook.secrets` nor `webhook.token` nor `webhook.basic`
       hint: add `webhook = { secrets = [{ env = "HOOK_SECRET" }] }`, or `webhook = { proof = "none" }` to take what comes
     ticketwire.toml:15: `type` of `[sink.pigeon]`: there is no sink of type `telegraph`
-      hint: write one of `tickets`, `slack`, `file`, `stdout`, `http`
+      hint: write one of `tickets`, `slack`, `file`, `stdout`, `http`, `amqp`, `kafka`
     ticketwire.toml:17: `[sink.Bad_Name]`: `Bad_Name` is not a name
       hint: use lower-case letters, digits and `-`, begin with a letter or digit, at most 63 characters
     ticketwire.toml:20: `path` is missing in `[sink.good]`
@@ -225,7 +225,7 @@ type = "oauth9"
     insta::assert_snapshot!(report, @r#"
     ticketwire.toml:3: `url` of `[connection.none]`: a base URL has no user and no password: credentials belong into `auth`
       hint: `ticketwire config example` shows every member
-    ticketwire.toml:4: `[connection.none]` has no proof of the sender: neither `webhook.secrets` nor `webhook.token`
+    ticketwire.toml:4: `[connection.none]` has no proof of the sender: neither `webhook.secrets` nor `webhook.token` nor `webhook.basic`
       hint: add `webhook = { secrets = [{ env = "HOOK_SECRET" }] }`, or `webhook = { proof = "none" }` to take what comes
     ticketwire.toml:7: `[connection.both]` says `proof = "none"` and gives a secret or token
       hint: remove `proof` to have the sender proven, or the secrets and the token to take what comes
