@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::operations::Backstage;
+use crate::clock::{Clock, Jumps};
+use crate::deliver::SETTLES;
 use crate::setting::SinkName;
 use crate::telemetry::{self, Exporter};
 
@@ -35,8 +37,9 @@ pub(super) async fn upkeep(exporter: Exporter, stop: CancellationToken) {
 /// What cannot be read keeps its last figure: a store in trouble must not look like one without dead letters.
 async fn measure(backstage: &Backstage) {
     let explainer = &backstage.explainer;
-    let (Ok(backlog), Ok(waits), Ok(letters)) =
-        (explainer.queue.backlog().await, explainer.store.waiting_counts().await, explainer.store.dead_counts().await)
+    let store = &explainer.store;
+    let (Ok(backlog), Ok(waits), Ok(settling), Ok(letters)) =
+        (explainer.queue.backlog().await, store.waiting_counts().await, store.waiting_because(SETTLES).await, store.dead_counts().await)
     else {
         return;
     };
@@ -52,6 +55,10 @@ async fn measure(backstage: &Backstage) {
     for (sink, _, count, _) in waits {
         *parked.entry(sink).or_default() += count;
     }
+    // A busy channel always has some that settle, and nothing is wrong with them.
+    for (sink, count) in settling {
+        parked.entry(sink).and_modify(|parked| *parked = parked.saturating_sub(count));
+    }
     for (sink, count) in letters {
         *dead.entry(sink).or_default() += count;
     }
@@ -61,6 +68,20 @@ async fn measure(backstage: &Backstage) {
     }
     parked.iter().for_each(|(sink, count)| telemetry::parked_deliveries(sink.as_str(), *count));
     dead.iter().for_each(|(sink, count)| telemetry::dead_letters(sink.as_str(), *count));
+}
+
+/// Says when the system's clock was set: ages that were shown before and after do not fit together.
+pub(super) async fn watch_clock(clock: Clock, stop: CancellationToken) {
+    let mut jumps = Jumps::since(clock.now());
+    while tokio::time::timeout(GAUGES_EVERY, stop.cancelled()).await.is_err() {
+        let Some(jumped) = jumps.look(clock.now()) else { continue };
+        telemetry::clock_jump();
+        let (seconds, direction) = (jumped.unsigned_abs() / 1_000, if jumped > 0 { "ahead" } else { "back" });
+        tracing::warn!(
+            seconds,
+            "the system's clock went {direction} by {seconds} s: times of before and after do not fit together; is NTP at work?"
+        );
+    }
 }
 
 /// Of several processes one does it.

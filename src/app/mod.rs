@@ -2,36 +2,51 @@
 //!
 //! Started against the road (sinks first, door last), stopped along it (door first), within one deadline.
 
+mod check;
+mod events;
 mod gauges;
 mod instance;
+mod letters;
 mod operations;
 mod prepare;
+mod rehearse;
+mod reload;
+mod replays;
+mod revision;
 mod road;
 mod roles;
 mod share;
 mod sinks;
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
+pub use check::{Finding, Level, Running as RunningService, check};
 pub use prepare::{Prepared, prepare};
+pub use rehearse::{recorded, rehearsal};
+pub use reload::NotReloaded;
 pub use roles::Roles;
+
+use reload::Live;
+use revision::Revision;
+use sinks::{Building, Output};
 
 use crate::api::{self, Access};
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::deliver::{Delivery, Jiras, Supervisor};
-use crate::jira::Jira;
+use crate::config::Draft;
+use crate::deliver::{Delivery, Supervisor};
 use crate::queue::Queue;
-use crate::receive::{self, Door, Source, Verifier};
+use crate::receive::{self, Door, Tls};
 use crate::render;
 use crate::shutdown::Tasks;
 use crate::store::Store;
-use crate::telemetry::Exporter;
+use crate::telemetry::{self, Exporter};
 
 /// The whole stop ends within this, so that an orchestrator need not kill.
 pub const STOP_DEADLINE: Duration = Duration::from_secs(13);
@@ -48,6 +63,7 @@ pub struct Running {
     pub receiver: Option<SocketAddr>,
     pub admin: SocketAddr,
     queue: Arc<dyn Queue>,
+    live: Live,
     inside: Option<Inside>,
     door: Tasks,
     delivery: Tasks,
@@ -58,6 +74,8 @@ pub struct Running {
 struct Inside {
     store: Store,
     supervisor: Arc<Supervisor>,
+    /// What sinks are begun with.
+    delivery: Delivery,
 }
 
 /// Opens everything, takes every sink's place on the road, and opens the door last.
@@ -76,47 +94,71 @@ pub async fn start(
         .context("the name of this process cannot be kept in the data directory")?;
     let receiver = if roles.receiver { Some(listen(config.receiver.listen, "receiver.listen")?) } else { None };
     let admin = listen(config.admin.listen, "admin.listen")?;
-    let access = access(&config)?;
+    let tls = config.receiver.tls.as_ref().map(Tls::load).transpose().context("`receiver.tls`")?;
+    let access = Arc::new(Access::new(revision::tokens(&config)?, config.admin.listen, &config.admin.hosts));
     let store = match roles.need_store() {
         true => Some(Store::open(&config.store, &config.data_dir, &base).await.context("the store cannot be opened")?),
         false => None,
     };
-    let jiras = Arc::new(jiras(&config)?);
-    let share = share::begin(&config, roles, &instance, store.as_ref(), &jiras, &clock, &delivery).await?;
-    let queue = road::open(&config, roles, share, &base).await.context("the queue cannot be opened")?;
-    let supervisor = match &store {
+    let jiras = revision::jiras(&config, None)?;
+    let first = Arc::new(Revision { config, rules, names, jiras });
+    let config = &first.config;
+    let (revision, present) = watch::channel(first.clone());
+    let share = share::begin(config, roles, &instance, store.as_ref(), &present, &clock, &delivery).await?;
+    let queue = road::open(config, roles, share, &base).await.context("the queue cannot be opened")?;
+    let output = Output::new(stdout);
+    let inside = match store {
         Some(store) => {
-            let room = Delivery {
+            let delivery = Delivery {
                 queue: queue.clone(),
                 store: store.clone(),
-                jiras: jiras.clone(),
+                jiras: first.jiras.clone(),
                 settings: config.deliver.clone(),
                 clock: clock.clone(),
                 tasks: delivery.clone(),
                 instance,
             };
-            let routes = sinks::routes(&config, &rules, &names, store, &jiras, &clock, stdout)?;
-            let started = if roles.worker { Supervisor::start(&room, routes).await } else { Supervisor::watch(&room, routes).await };
-            Some(Arc::new(started.context("the sinks cannot be started")?))
+            let routes = Building { revision: &first, store: &store, clock: &clock, output: &output, before: None }.routes()?;
+            let started =
+                if roles.worker { Supervisor::start(&delivery, routes).await } else { Supervisor::watch(&delivery, routes).await };
+            let supervisor = Arc::new(started.context("the sinks cannot be started")?);
+            Some(Inside { store, supervisor, delivery })
         }
         None => None,
     };
-    let inside = store.zip(supervisor).map(|(store, supervisor)| Inside { store, supervisor });
-    let opened = Door::new(sources(&config), queue.clone(), clock.clone(), render::to_markdown, config.receiver.clone());
-    let operations = operations::behind(config, roles, rules, &queue, inside.as_ref(), clock, exporter, jiras, &door);
-    let router = api::router(operations, Arc::new(access));
+    let opened = Door::new(revision::sources(config), queue.clone(), clock.clone(), render::to_markdown, config.receiver.clone());
+    let operations = operations::behind(present, roles, &queue, inside.as_ref(), clock.clone(), exporter, &door);
+    let router = api::router(operations, access.clone());
     let receiver_address = receiver.as_ref().map(TcpListener::local_addr).transpose()?;
     let admin_address = admin.local_addr()?;
     spawn_server(&door, "admin", |stop| api::serve(admin, router, stop, DOOR_DEADLINE));
     if let Some(receiver) = receiver {
-        spawn_server(&door, "receiver", |stop| receive::serve(receiver, opened, stop, DOOR_DEADLINE));
+        let (door_of_all, tls) = (opened.clone(), tls.clone());
+        spawn_server(&door, "receiver", |stop| receive::serve(receiver, door_of_all, tls, stop, DOOR_DEADLINE));
     }
+    telemetry::config_reload(true);
     let webhooks = receiver_address.map_or_else(|| "nowhere".to_owned(), |address| address.to_string());
     tracing::info!(%roles, receiver = %webhooks, admin = %admin_address, "ready: webhooks on {webhooks}, admin on {admin_address}");
-    Ok(Running { receiver: receiver_address, admin: admin_address, queue, inside, door, delivery, base })
+    let live = Live { revision, door: opened, tls, access, queue: queue.clone(), roles, clock, output, one: Mutex::new(()) };
+    Ok(Running { receiver: receiver_address, admin: admin_address, queue, live, inside, door, delivery, base })
 }
 
 impl Running {
+    /// Takes up another configuration, or tells why the one of before stays at work. May be given up at any moment: then that stays too.
+    pub async fn reload(&self, draft: Draft) -> Result<(), NotReloaded> {
+        self.live.reload(draft, self.inside.as_ref()).await
+    }
+
+    /// The level of logs in the configuration at work.
+    pub fn log_level(&self) -> Option<String> {
+        self.live.revision.borrow().config.log.level.clone()
+    }
+
+    /// What the configuration at work was read from.
+    pub fn watched(&self) -> Vec<PathBuf> {
+        self.live.revision.borrow().config.watched.clone()
+    }
+
     /// Returns when something ended that should not have.
     pub async fn failed(&self) {
         tokio::select! {
@@ -178,36 +220,6 @@ fn private_directory(path: &std::path::Path) -> std::io::Result<()> {
 
 fn listen(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).with_context(|| format!("`{setting}`: {address} cannot be listened on; is another service running there?"))
-}
-
-fn access(config: &Config) -> anyhow::Result<Access> {
-    let tokens = if config.admin.tokens.is_empty() {
-        vec![api::own_token(&config.data_dir).context("the admin token cannot be written into the data directory")?]
-    } else {
-        config.admin.tokens.clone()
-    };
-    Ok(Access::new(tokens, config.admin.listen, &config.admin.hosts))
-}
-
-fn sources(config: &Config) -> Vec<Source> {
-    let source = |connection: &crate::config::Connection| Source {
-        connection: connection.name.clone(),
-        base_url: connection.url.clone(),
-        verifier: Verifier::new(&connection.proof),
-    };
-    config.connections.iter().map(source).collect()
-}
-
-fn jiras(config: &Config) -> anyhow::Result<Jiras> {
-    let mut jiras = Jiras::new();
-    for connection in &config.connections {
-        if let Some(auth) = connection.auth.clone() {
-            let jira = Jira::new(connection.name.clone(), connection.url.clone(), auth, connection.flavour, render::to_markdown);
-            let jira = jira.with_context(|| format!("the connection `{}` cannot be used", connection.name))?;
-            jiras.insert(connection.name.clone(), Arc::new(jira));
-        }
-    }
-    Ok(jiras)
 }
 
 fn spawn_server<F>(tasks: &Tasks, name: &'static str, serve: impl FnOnce(CancellationToken) -> F)

@@ -5,44 +5,51 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::{Value, json};
+use futures_util::stream::BoxStream;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
+use super::revision::Present;
 use super::roles::Roles;
-use super::{Inside, gauges};
-use crate::api::{ConnectionView, DeadLetterView, OperationError, Operations, Part, QueueRow, Readiness, RuleView, Selection, SinkView};
+use super::{Inside, events, gauges, letters, replays};
+use crate::api::{
+    ConnectionView, DeadLetterView, DeadQuery, EventQuery, EventRow, EventView, ListedEvent, OperationError, Operations, OrphanView, Page,
+    Part, QueueRow, Readiness, ReplayOrder, ReplayView, RuleView, Selection, ShownDeadLetter, ShownEvent, SinkView,
+};
 use crate::clock::{Clock, Timestamp};
-use crate::config::Config;
-use crate::deliver::{Explainer, Jiras, PauseState, Rules, paused_control};
+use crate::deliver::{Explainer, PauseState, Rule, enabled_control, paused_control};
 use crate::queue::{Queue, QueueError};
 use crate::setting::SinkName;
 use crate::shutdown::Tasks;
-use crate::store::{ParkedRow, StoreError};
+use crate::store::StoreError;
 use crate::telemetry::Exporter;
 
 /// How long a look waits for the archive to keep up with what was accepted.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
+/// Who looks on asks the store four times a second.
+const LOOKERS_ON_MAX: usize = 16;
+
 /// The API of this process, and the work on a timer that looks at what is behind it.
-#[expect(clippy::too_many_arguments, reason = "they are put together nowhere else")]
 pub(super) fn behind(
-    config: Config,
+    present: Present,
     roles: Roles,
-    rules: Arc<Rules>,
     queue: &Arc<dyn Queue>,
     inside: Option<&Inside>,
     clock: Clock,
     exporter: Exporter,
-    jiras: Arc<Jiras>,
     tasks: &Tasks,
 ) -> Arc<dyn Operations> {
+    tasks.spawn("clock", gauges::watch_clock(clock.clone(), tasks.token().clone()));
     let (queue, parts) = (queue.clone(), Parts::default());
-    let Some(Inside { store, supervisor }) = inside else {
+    let Some(Inside { store, supervisor, .. }) = inside else {
         tasks.spawn("upkeep", gauges::upkeep(exporter.clone(), tasks.token().clone()));
-        return Arc::new(Doorkeeper { config, queue, clock, exporter, parts });
+        return Arc::new(Doorkeeper { present, queue, clock, exporter, parts });
     };
     let explainer = Explainer { store: store.clone(), queue, supervisor: supervisor.clone() };
-    let backstage = Arc::new(Backstage { explainer, clock, exporter, config, roles, rules, jiras, parts });
+    let (stop, lookers_on) = (tasks.token().clone(), Arc::new(Semaphore::new(LOOKERS_ON_MAX)));
+    let backstage = Arc::new(Backstage { explainer, clock, exporter, present, roles, parts, stop, lookers_on });
     tasks.spawn("gauges", gauges::keep(backstage.clone(), tasks.token().clone()));
     if roles.scheduler {
         tasks.spawn("expiry", gauges::expire(backstage.clone(), tasks.token().clone()));
@@ -52,7 +59,7 @@ pub(super) fn behind(
 
 /// A process that only receives.
 struct Doorkeeper {
-    config: Config,
+    present: Present,
     queue: Arc<dyn Queue>,
     clock: Clock,
     exporter: Exporter,
@@ -67,7 +74,7 @@ impl Operations for Doorkeeper {
 
     async fn readiness(&self) -> Readiness {
         let queue = self.queue.check().await;
-        self.parts.readiness(&[("receiver", true), ("queue", is_open(&queue))], self.config.hash(), self.clock.now())
+        self.parts.readiness(&[("receiver", true), ("queue", is_open(&queue))], self.present.borrow().config.hash(), self.clock.now())
     }
 }
 
@@ -114,14 +121,15 @@ pub(super) struct Backstage {
     pub(super) explainer: Explainer,
     pub(super) clock: Clock,
     pub(super) exporter: Exporter,
-    config: Config,
+    pub(super) present: Present,
     roles: Roles,
-    rules: Arc<Rules>,
-    jiras: Arc<Jiras>,
     parts: Parts,
+    /// Streams end with it.
+    stop: CancellationToken,
+    lookers_on: Arc<Semaphore>,
 }
 
-type Outcome<T> = Result<T, OperationError>;
+pub(super) type Outcome<T> = Result<T, OperationError>;
 
 impl Backstage {
     /// What was accepted before somebody looks is seen, if the archive takes it within a moment.
@@ -141,6 +149,21 @@ impl Backstage {
     async fn view(&self, name: &str) -> Outcome<SinkView> {
         let found = self.sinks().await?.into_iter().find(|sink| sink.name.as_str() == name);
         found.ok_or_else(|| OperationError::NotFound(format!("no sink is called `{name}`")))
+    }
+
+    fn rule_view(&self, rule: &Rule) -> RuleView {
+        let revision = self.present.borrow();
+        let place = revision.config.rules.iter().find(|written| *written.name == *rule.name).map(|written| &written.place);
+        let mut sinks: Vec<SinkName> = rule.sends.iter().map(|send| send.to.clone()).collect();
+        sinks.dedup();
+        RuleView {
+            name: rule.name.to_string(),
+            enabled: rule.is_enabled(),
+            when: rule.when.source().to_owned(),
+            sinks,
+            owner: place.and_then(|place| place.owner.as_deref()).map(str::to_owned),
+            place: place.map(|place| format!("{}:{}", place.file, place.line)).unwrap_or_default(),
+        }
     }
 
     /// Gives an order and waits a moment for it to be obeyed here.
@@ -173,55 +196,67 @@ impl Operations for Backstage {
         if self.roles.receiver {
             states.insert(0, ("receiver", true));
         }
-        self.parts.readiness(&states, self.config.hash(), self.clock.now())
+        self.parts.readiness(&states, self.present.borrow().config.hash(), self.clock.now())
     }
 
-    async fn trace(&self, key: &str) -> Outcome<Value> {
+    async fn trace(&self, key: &str) -> Outcome<Vec<EventView>> {
         self.catch_up().await;
-        let events = self.explainer.trace(key).await.map_err(unavailable)?;
-        Ok(json!(events))
+        events::trace(self, key).await
     }
 
-    async fn events(&self, limit: usize) -> Outcome<Value> {
+    async fn events(&self, which: &EventQuery, cursor: Option<&str>, limit: usize) -> Outcome<Page<ListedEvent>> {
         self.catch_up().await;
-        let events = self.explainer.store.archived_latest(limit).await.map_err(unavailable)?;
-        Ok(json!(self.explainer.explain(&events).await.map_err(unavailable)?))
+        events::page(self, which, cursor, limit).await
     }
 
-    async fn dead_letters(&self, limit: usize) -> Outcome<Vec<DeadLetterView>> {
-        let rows = self.explainer.store.dead_letters(limit).await.map_err(unavailable)?;
-        Ok(rows.into_iter().map(dead_letter).collect())
+    async fn event(&self, id: &str, raw: bool) -> Outcome<ShownEvent> {
+        self.catch_up().await;
+        events::show(self, id, raw).await
     }
 
-    async fn dead_letter(&self, id: &str) -> Outcome<Value> {
-        let row = self.explainer.store.dead_letter(id).await.map_err(unavailable)?;
-        let row = row.ok_or_else(|| OperationError::NotFound(format!("no dead letter has the id `{id}`")))?;
-        let archived = self.explainer.store.archived(&row.key.event_id).await.map_err(unavailable)?;
-        let mut view = json!(dead_letter(row));
-        view["event"] = archived.map(|archived| json!(archived.envelope.event.data)).unwrap_or_default();
-        Ok(view)
+    async fn tail(&self, which: EventQuery, after: Option<i64>) -> Outcome<BoxStream<'static, (i64, EventRow)>> {
+        let place = self.lookers_on.clone().try_acquire_owned();
+        let place = place.map_err(|_| OperationError::Unavailable(format!("{LOOKERS_ON_MAX} look on already")))?;
+        events::tail(self, &which, after, self.stop.clone(), place).await
+    }
+
+    async fn dead_letters(&self, which: &DeadQuery, cursor: Option<&str>, limit: usize) -> Outcome<Page<DeadLetterView>> {
+        letters::page(self, which, cursor, limit).await
+    }
+
+    async fn dead_letter(&self, id: &str) -> Outcome<ShownDeadLetter> {
+        letters::show(self, id).await
     }
 
     async fn retry_dead(&self, which: &Selection) -> Outcome<u64> {
-        match which {
-            Selection::Ids(ids) => self.explainer.store.retry_dead(Some(ids), self.clock.now()).await,
-            Selection::All(true) => self.explainer.store.retry_dead(None, self.clock.now()).await,
-            Selection::All(false) => Ok(0),
-        }
-        .map_err(unavailable)
+        let Some(which) = letters::selection(which)? else { return Ok(0) };
+        self.explainer.store.retry_dead(which, self.clock.now()).await.map_err(unavailable)
     }
 
     async fn drop_dead(&self, which: &Selection) -> Outcome<u64> {
-        match which {
-            Selection::Ids(ids) => self.explainer.store.drop_dead(Some(ids)).await,
-            Selection::All(true) => self.explainer.store.drop_dead(None).await,
-            Selection::All(false) => Ok(0),
-        }
-        .map_err(unavailable)
+        let Some(which) = letters::selection(which)? else { return Ok(0) };
+        self.explainer.store.drop_dead(which).await.map_err(unavailable)
+    }
+
+    async fn order_replay(&self, order: &ReplayOrder) -> Outcome<ReplayView> {
+        self.catch_up().await;
+        replays::order(self, order).await
+    }
+
+    async fn replays(&self, limit: usize) -> Outcome<Vec<ReplayView>> {
+        replays::list(self, limit).await
+    }
+
+    async fn replay(&self, id: &str) -> Outcome<ReplayView> {
+        replays::show(self, id).await
+    }
+
+    async fn stop_replay(&self, id: &str) -> Outcome<ReplayView> {
+        replays::stop(self, id).await
     }
 
     async fn sinks(&self) -> Outcome<Vec<SinkView>> {
-        let mut states: HashMap<&SinkName, PauseState> = self.explainer.supervisor.states().collect();
+        let mut states: HashMap<SinkName, PauseState> = self.explainer.supervisor.states().into_iter().collect();
         let view = |sink: &crate::config::Sink| {
             let (state, reason) = match states.remove(&sink.name) {
                 Some(PauseState::Paused(reason)) => ("paused", Some(reason)),
@@ -229,7 +264,7 @@ impl Operations for Backstage {
             };
             SinkView { name: sink.name.clone(), kind: sink.settings.kind().into(), state: state.into(), reason }
         };
-        Ok(self.config.sinks.iter().map(view).collect())
+        Ok(self.present.borrow().config.sinks.iter().map(view).collect())
     }
 
     async fn pause_sink(&self, name: &str, reason: &str) -> Outcome<SinkView> {
@@ -260,40 +295,50 @@ impl Operations for Backstage {
         Ok(rows.into_iter().map(row).collect())
     }
 
+    async fn prune_queue(&self, dry_run: bool) -> Outcome<Vec<OrphanView>> {
+        let queue = &self.explainer.queue;
+        let away = |err: QueueError| OperationError::Unavailable(err.to_string());
+        let configured: Vec<SinkName> = self.present.borrow().config.sinks.iter().map(|sink| sink.name.clone()).collect();
+        let backlog = queue.backlog().await.map_err(away)?;
+        let mut views = Vec::new();
+        for sink in queue.orphans(&configured).await.map_err(away)? {
+            let waiting = backlog.iter().filter(|row| row.sink == sink).map(|row| row.waiting).sum();
+            if !dry_run {
+                queue.forget(&sink).await.map_err(away)?;
+                tracing::warn!(%sink, waiting, "the place of `{sink}` on the queue was given up, as it was told to be");
+            }
+            views.push(OrphanView { sink: sink.to_string(), waiting });
+        }
+        Ok(views)
+    }
+
     async fn rules(&self) -> Outcome<Vec<RuleView>> {
-        let view = |rule: &crate::deliver::Rule| RuleView {
-            name: rule.name.to_string(),
-            enabled: rule.enabled,
-            when: rule.when.source().to_owned(),
-            sinks: rule.sends.iter().map(|send| send.to.clone()).collect(),
-        };
-        Ok(self.rules.list().iter().map(view).collect())
+        let revision = self.present.borrow().clone();
+        Ok(revision.rules.list().iter().map(|rule| self.rule_view(rule)).collect())
+    }
+
+    async fn switch_rule(&self, name: &str, enabled: bool) -> Outcome<RuleView> {
+        let revision = self.present.borrow().clone();
+        let found = revision.rules.list().iter().find(|rule| *rule.name == *name);
+        let rule = found.ok_or_else(|| OperationError::NotFound(format!("no rule is called `{name}`")))?;
+        let order = if enabled { "true" } else { "false" };
+        let store = &self.explainer.store;
+        store.set_control(&enabled_control(name), Some(order), self.clock.now()).await.map_err(unavailable)?;
+        revision.rules.obey(store).await.map_err(unavailable)?;
+        Ok(self.rule_view(rule))
     }
 
     async fn connections(&self) -> Outcome<Vec<ConnectionView>> {
+        let present = self.present.borrow();
         let view = |connection: &crate::config::Connection| ConnectionView {
             name: connection.name.to_string(),
             url: connection.url.to_string(),
-            asks_jira: self.jiras.contains_key(&connection.name),
+            asks_jira: present.jiras.contains_key(&connection.name),
         };
-        Ok(self.config.connections.iter().map(view).collect())
+        Ok(present.config.connections.iter().map(view).collect())
     }
 }
 
-fn dead_letter(row: ParkedRow) -> DeadLetterView {
-    DeadLetterView {
-        id: row.id,
-        event_id: row.key.event_id.to_string(),
-        sink: row.key.sink,
-        target: row.key.target.to_string(),
-        rule: row.rule.as_deref().map(str::to_owned),
-        reason: row.reason,
-        attempts: row.attempts,
-        first_at: row.first_at,
-        last_at: row.last_at,
-    }
-}
-
-fn unavailable(err: StoreError) -> OperationError {
+pub(super) fn unavailable(err: StoreError) -> OperationError {
     OperationError::Unavailable(err.to_string())
 }

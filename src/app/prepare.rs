@@ -44,12 +44,17 @@ fn traits_of(config: &Config, name: &SinkName) -> Option<SinkTraits> {
     let sink = config.sinks.iter().find(|sink| sink.name == *name)?;
     Some(match &sink.settings {
         SinkSettings::Slack(slack) if slack.webhook_url.is_some() => {
-            SinkTraits { dialect: Some(Dialect::SlackMrkdwn), target: Some(name.as_str().into()) }
+            SinkTraits { dialect: Some(Dialect::SlackMrkdwn), target: Some(name.as_str().into()), has_threads: false }
         }
-        SinkSettings::Slack(slack) => SinkTraits { dialect: Some(Dialect::SlackMrkdwn), target: slack.channel.as_deref().map(Arc::from) },
-        SinkSettings::Tickets(_) | SinkSettings::File(_) | SinkSettings::Stdout(_) | SinkSettings::Http(_) => {
-            SinkTraits { dialect: None, target: None }
+        SinkSettings::Slack(slack) => {
+            SinkTraits { dialect: Some(Dialect::SlackMrkdwn), target: slack.channel.as_deref().map(Arc::from), has_threads: true }
         }
+        SinkSettings::Tickets(_)
+        | SinkSettings::File(_)
+        | SinkSettings::Stdout(_)
+        | SinkSettings::Http(_)
+        | SinkSettings::Amqp(_)
+        | SinkSettings::Kafka(_) => SinkTraits { dialect: None, target: None, has_threads: false },
     })
 }
 

@@ -18,17 +18,23 @@ use crate::shutdown::Tasks;
 const RESERVED_WITHIN: Duration = Duration::from_secs(20);
 const RESERVED_EVERY: Duration = Duration::from_secs(1);
 
+/// The queue alone.
+pub(super) async fn connect(config: &Config, share: watch::Receiver<Share>) -> Result<Arc<dyn Queue>, QueueError> {
+    Ok(match (&config.queue.amqp, &config.queue.kafka) {
+        (Some(broker), _) => rabbitmq(broker, config, share).await?,
+        (None, Some(broker)) => kafka(broker, config).await?,
+        (None, None) => Arc::new(Embedded::open(&config.queue.embedded, &config.data_dir.join("queue"))?),
+    })
+}
+
+/// With what belongs to the roles of this process.
 pub(super) async fn open(
     config: &Config,
     roles: Roles,
     share: watch::Receiver<Share>,
     tasks: &Tasks,
 ) -> Result<Arc<dyn Queue>, QueueError> {
-    let queue = match (&config.queue.amqp, &config.queue.kafka) {
-        (Some(broker), _) => rabbitmq(broker, config, share).await?,
-        (None, Some(broker)) => kafka(broker, config).await?,
-        (None, None) => Arc::new(Embedded::open(&config.queue.embedded, &config.data_dir.join("queue"))?),
-    };
+    let queue = connect(config, share).await?;
     tell_orphans(queue.as_ref(), config).await;
     if roles.receiver && !roles.worker {
         reserve_all(queue.as_ref(), config).await?;
@@ -61,7 +67,7 @@ async fn kafka(_: &kafka::Broker, _: &Config) -> Result<Arc<dyn Queue>, QueueErr
 }
 
 /// What is accepted before the first worker ever starts must find a place, or nobody would get it.
-async fn reserve_all(queue: &dyn Queue, config: &Config) -> Result<(), QueueError> {
+pub(super) async fn reserve_all(queue: &dyn Queue, config: &Config) -> Result<(), QueueError> {
     let until = Instant::now() + RESERVED_WITHIN;
     for sink in config.sinks.iter().map(|sink| sink.name.clone()).chain([SinkName::archive()]) {
         while let Err(err) = queue.reserve(&sink).await {

@@ -3,17 +3,16 @@
 //! Two may differ about the list for a moment: the broker lets only one of them see a lane, so nothing is lost and nothing overtaken.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::revision::Present;
 use super::roles::Roles;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::deliver::Jiras;
 use crate::event::{LaneCount, LaneId};
 use crate::queue::Share;
 use crate::shutdown::Tasks;
@@ -29,7 +28,7 @@ struct Sharing {
     me: Worker,
     lanes: LaneCount,
     share: watch::Sender<Share>,
-    jiras: Arc<Jiras>,
+    present: Present,
 }
 
 /// The lanes of this process. All of them, unless several workers share a store.
@@ -38,7 +37,7 @@ pub(super) async fn begin(
     roles: Roles,
     instance: &str,
     store: Option<&Store>,
-    jiras: &Arc<Jiras>,
+    present: &Present,
     clock: &Clock,
     tasks: &Tasks,
 ) -> anyhow::Result<watch::Receiver<Share>> {
@@ -50,7 +49,8 @@ pub(super) async fn begin(
     let Some(store) = store.filter(|_| is_shared && roles.worker) else { return Ok(shared) };
     let now = clock.now();
     let me = Worker { name: instance.to_owned(), road: config.queue.name.clone(), started_at: now, seen_at: now, roles: roles.to_string() };
-    let mut sharing = Sharing { store: store.clone(), clock: clock.clone(), me, lanes: config.queue.lanes, share, jiras: jiras.clone() };
+    let mut sharing =
+        Sharing { store: store.clone(), clock: clock.clone(), me, lanes: config.queue.lanes, share, present: present.clone() };
     sharing.beat().await.context("the store does not take this worker up")?;
     tasks.spawn("share", sharing.keep(tasks.token().clone()));
     Ok(shared)
@@ -74,7 +74,8 @@ impl Sharing {
         });
         // Each takes its part of what a site allows.
         let workers = u32::try_from(names.len()).unwrap_or(u32::MAX);
-        self.jiras.values().for_each(|jira| jira.share_budget(workers));
+        let jiras = self.present.borrow().jiras.clone();
+        jiras.values().for_each(|jira| jira.share_budget(workers));
         Ok(())
     }
 

@@ -1,51 +1,96 @@
 //! From settings to sinks: the one list of which type is built by which room.
 
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 
+use super::revision::Revision;
 use crate::clock::Clock;
-use crate::config::{Config, SinkSettings, resolved};
-use crate::deliver::{Jiras, Names, Route, Rules};
-use crate::sink::{Sink, file, http, slack, stdout, tickets};
+use crate::config::{self, Config, SinkSettings, resolved};
+use crate::deliver::Route;
+use crate::sink::{Sink, amqp, file, http, kafka, slack, stdout, tickets};
 use crate::store::Store;
 
-pub(super) fn routes(
-    config: &Config,
-    rules: &Arc<Rules>,
-    names: &Arc<Names>,
-    store: &Store,
-    jiras: &Arc<Jiras>,
-    clock: &Clock,
-    output: Box<dyn Write + Send>,
-) -> anyhow::Result<Vec<Route>> {
-    let mut output = Some(output);
-    let mut routes = Vec::new();
-    for configured in &config.sinks {
-        let name = configured.name.clone();
+/// The standard output, which goes from one sink to the next when that is built anew.
+#[derive(Clone)]
+pub(super) struct Output(Arc<Mutex<Box<dyn Write + Send>>>);
+
+impl Output {
+    pub(super) fn new(output: Box<dyn Write + Send>) -> Self {
+        Self(Arc::new(Mutex::new(output)))
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).flush()
+    }
+}
+
+/// What sinks are built from.
+pub(super) struct Building<'a> {
+    pub(super) revision: &'a Revision,
+    pub(super) store: &'a Store,
+    pub(super) clock: &'a Clock,
+    pub(super) output: &'a Output,
+    /// What is at work until the new sinks are.
+    pub(super) before: Option<&'a Config>,
+}
+
+impl Building<'_> {
+    pub(super) fn routes(&self) -> anyhow::Result<Vec<Route>> {
+        self.revision.config.sinks.iter().map(|sink| Ok(self.route(sink, self.sink(sink)?))).collect()
+    }
+
+    pub(super) fn route(&self, configured: &config::Sink, sink: Arc<dyn Sink>) -> Route {
+        let Revision { rules, names, .. } = self.revision;
+        let (clearance, enrich) = (configured.clearance.clone(), configured.settings.enriches());
+        Route { sink, clearance, enrich, rules: rules.clone(), names: names.clone() }
+    }
+
+    pub(super) fn sink(&self, configured: &config::Sink) -> anyhow::Result<Arc<dyn Sink>> {
+        let (name, clock, Revision { config, jiras, .. }) = (configured.name.clone(), self.clock.clone(), self.revision);
         let wrong = || format!("the sink `{}` cannot be built", configured.name);
-        let sink: Arc<dyn Sink> = match &configured.settings {
-            SinkSettings::Tickets(_) => Arc::new(tickets::build(name, store.clone(), jiras.clone(), clock.clone())),
-            SinkSettings::File(settings) => Arc::new(file::build(name, settings, &config.data_dir).with_context(wrong)?),
-            SinkSettings::Stdout(settings) => {
-                // Only one sink can be the standard output; the others have nowhere to write.
-                let output = output.take().with_context(|| format!("{}: another sink writes to standard output already", wrong()))?;
-                Arc::new(stdout::build(name, settings, output).with_context(wrong)?)
+        Ok(match &configured.settings {
+            SinkSettings::Tickets(_) => Arc::new(tickets::build(name, self.store.clone(), jiras.clone(), clock)),
+            // Who writes to the file now lets go of it when the new sink begins.
+            SinkSettings::File(settings) if self.is_written(settings) => {
+                Arc::new(file::succeed(name, settings, &config.data_dir).with_context(wrong)?)
             }
+            SinkSettings::File(settings) => Arc::new(file::build(name, settings, &config.data_dir).with_context(wrong)?),
+            SinkSettings::Stdout(settings) => Arc::new(stdout::build(name, settings, Box::new(self.output.clone())).with_context(wrong)?),
             SinkSettings::Http(settings) => {
                 let secret = settings.secret.as_ref().map(resolved);
-                Arc::new(http::build(name, settings, secret.as_ref(), clock.clone()).with_context(wrong)?)
+                Arc::new(http::build(name, settings, secret.as_ref(), clock).with_context(wrong)?)
+            }
+            SinkSettings::Amqp(settings) => {
+                Arc::new(amqp::build(name, settings, settings.password.as_ref().map(resolved)).with_context(wrong)?)
+            }
+            SinkSettings::Kafka(settings) => {
+                Arc::new(kafka::build(name, settings, settings.password.as_ref().map(resolved)).with_context(wrong)?)
             }
             SinkSettings::Slack(settings) => {
                 let secrets = slack::Secrets {
                     token: settings.token.as_ref().map(resolved),
                     webhook_url: settings.webhook_url.as_ref().map(resolved),
                 };
-                Arc::new(slack::build(name, settings, secrets, clock.clone()).with_context(wrong)?)
+                Arc::new(slack::build(name, settings, secrets, clock).with_context(wrong)?)
             }
-        };
-        routes.push(Route { sink, clearance: configured.clearance.clone(), rules: rules.clone(), names: names.clone() });
+        })
     }
-    Ok(routes)
+
+    fn is_written(&self, settings: &file::Settings) -> bool {
+        let is_it = |sink: &config::Sink| matches!(&sink.settings, SinkSettings::File(file) if file.path == settings.path);
+        self.before.is_some_and(|before| before.sinks.iter().any(is_it))
+    }
+}
+
+/// Whether the sink itself reads from Jira.
+pub(super) fn asks_jira(sink: &config::Sink) -> bool {
+    matches!(sink.settings, SinkSettings::Tickets(_))
 }

@@ -1,0 +1,64 @@
+//! The sinks: whether each can be reached with what it is configured with. Nothing is delivered.
+
+use futures_util::future::join_all;
+
+use super::{Finding, Running};
+use crate::clock::Clock;
+use crate::config::{Config, Sink as Configured, SinkSettings, resolved};
+use crate::sink::{BuildError, Sink, SinkError, amqp, file, http, kafka, slack};
+
+pub(super) async fn sinks(config: &Config, clock: &Clock, running: Option<&Running>) -> Vec<Finding> {
+    let mut findings = join_all(config.sinks.iter().map(|sink| one(sink, config, clock))).await;
+    for (name, reason) in running.iter().flat_map(|running| &running.paused) {
+        let next = format!("mend what the reason says, then `ticketwire sink resume {name}`");
+        findings.push(Finding::problem(&format!("sink {name}"), "it is paused, and what comes for it waits", reason.clone(), next));
+    }
+    findings
+}
+
+async fn one(configured: &Configured, config: &Config, clock: &Clock) -> Finding {
+    let about = &format!("sink {}", configured.name);
+    let name = configured.name.clone();
+    match &configured.settings {
+        SinkSettings::Tickets(_) => Finding::ok(about, "it lies in the store"),
+        SinkSettings::Stdout(_) => Finding::ok(about, "it writes where the service is started"),
+        SinkSettings::File(settings) => match file::could_write(settings, &config.data_dir) {
+            Ok(()) => Finding::ok(about, format!("`{}` can be written", settings.path.display())),
+            Err(why) => Finding::problem(
+                about,
+                "the file cannot be written",
+                why,
+                "run this as the user of the service, and give it the right to write there",
+            ),
+        },
+        SinkSettings::Http(settings) => {
+            let secret = settings.secret.as_ref().map(resolved);
+            reached(about, http::build(name, settings, secret.as_ref(), clock.clone())).await
+        }
+        SinkSettings::Amqp(settings) => reached(about, amqp::build(name, settings, settings.password.as_ref().map(resolved))).await,
+        SinkSettings::Kafka(settings) => reached(about, kafka::build(name, settings, settings.password.as_ref().map(resolved))).await,
+        SinkSettings::Slack(settings) => {
+            let secrets =
+                slack::Secrets { token: settings.token.as_ref().map(resolved), webhook_url: settings.webhook_url.as_ref().map(resolved) };
+            reached(about, slack::build(name, settings, secrets, clock.clone())).await
+        }
+    }
+}
+
+async fn reached(about: &str, built: Result<impl Sink, BuildError>) -> Finding {
+    let checked = match built {
+        Ok(sink) => sink.check().await,
+        Err(err) => return Finding::problem(about, "it cannot be built", err.to_string(), "`ticketwire config example` shows one"),
+    };
+    match checked {
+        Ok(()) => Finding::ok(about, "it can be reached"),
+        Err(SinkError::Refused { reason, .. }) => {
+            let next = "give it a token, a secret or an address that it takes; what comes until then waits";
+            Finding::problem(about, "it refuses us", reason, next)
+        }
+        Err(SinkError::Unavailable { reason, .. } | SinkError::Failed { reason }) => {
+            let next = "see that it runs, that the name is known to DNS, and that the way from here is free; what comes until then waits";
+            Finding::problem(about, "it cannot be reached", reason, next)
+        }
+    }
+}

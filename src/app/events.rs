@@ -1,0 +1,156 @@
+//! Looking at events: pages of the archive, one event whole, and those that come while somebody looks on.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use futures_util::stream::{self, BoxStream, StreamExt};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::operations::{Backstage, Outcome, unavailable};
+use crate::api::{DeliveryView, EventQuery, EventRow, EventView, ListedEvent, OperationError, Page, ShownEvent};
+use crate::clock::Timestamp;
+use crate::deliver;
+use crate::event::{EventId, structured};
+use crate::store::{Archived, EventFilter, EventPlace, Store};
+
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// At once.
+const MANY: usize = 500;
+/// Processes that share a database commit in another order than they number: so long a number may come late.
+const LATE: Duration = Duration::from_secs(5);
+/// What is remembered of that time, at most.
+const REMEMBERED_MAX: usize = 10_000;
+
+pub(super) async fn page(backstage: &Backstage, which: &EventQuery, cursor: Option<&str>, limit: usize) -> Outcome<Page<ListedEvent>> {
+    let after = cursor.map(place).transpose()?;
+    let explainer = &backstage.explainer;
+    let found = explainer.store.archived_page(&filter(which), after, limit).await.map_err(unavailable)?;
+    let next = found.last().filter(|_| found.len() == limit).map(|(place, _)| format!("{}.{}", place.received_at.ms(), place.number));
+    let archived: Vec<Archived> = found.into_iter().map(|(_, archived)| archived).collect();
+    let explained = explainer.explain(&archived).await.map_err(unavailable)?;
+    let listed = archived.iter().zip(explained).map(|(archived, view)| ListedEvent { row: row(archived), deliveries: deliveries(view) });
+    Ok(Page { rows: listed.collect(), next })
+}
+
+pub(super) async fn show(backstage: &Backstage, id: &str, raw: bool) -> Outcome<ShownEvent> {
+    let explainer = &backstage.explainer;
+    let archived = explainer.store.archived(&EventId::known(id)).await.map_err(unavailable)?;
+    let archived = archived.ok_or_else(|| OperationError::NotFound(format!("the archive holds no event `{id}`")))?;
+    let explained = explainer.explain(std::slice::from_ref(&archived)).await.map_err(unavailable)?;
+    let event = serde_json::from_slice(&structured(&archived.envelope, &archived.envelope.event, raw)).unwrap_or_default();
+    Ok(ShownEvent { row: row(&archived), deliveries: explained.into_iter().flat_map(deliveries).collect(), event })
+}
+
+pub(super) async fn trace(backstage: &Backstage, key: &str) -> Outcome<Vec<EventView>> {
+    let views = backstage.explainer.trace(key).await.map_err(unavailable)?;
+    let view = |view: deliver::EventView| EventView {
+        event_id: view.event_id.clone(),
+        kind: view.kind,
+        received_at: view.received_at,
+        deliveries: deliveries(view),
+    };
+    Ok(views.into_iter().map(view).collect())
+}
+
+/// Ends with the service.
+pub(super) async fn tail(
+    backstage: &Backstage,
+    which: &EventQuery,
+    after: Option<i64>,
+    stop: CancellationToken,
+    place: OwnedSemaphorePermit,
+) -> Outcome<BoxStream<'static, (i64, EventRow)>> {
+    let store = backstage.explainer.store.clone();
+    let after = match after {
+        Some(after) => after,
+        None => store.archive_end().await.map_err(unavailable)?,
+    };
+    let tail =
+        Tail { store, filter: filter(which), after, told: BTreeSet::new(), marks: VecDeque::new(), found: VecDeque::new(), _place: place };
+    Ok(stream::unfold(tail, Tail::next).take_until(stop.cancelled_owned()).boxed())
+}
+
+/// Somebody who looks on.
+struct Tail {
+    store: Store,
+    filter: EventFilter,
+    /// Everything up to this number was told, or will not come any more.
+    after: i64,
+    told: BTreeSet<i64>,
+    /// The last number that was told at a time.
+    marks: VecDeque<(Instant, i64)>,
+    found: VecDeque<(i64, EventRow)>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Tail {
+    async fn next(mut self) -> Option<((i64, EventRow), Self)> {
+        loop {
+            if let Some(found) = self.found.pop_front() {
+                return Some((found, self));
+            }
+            if !self.look().await {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        }
+    }
+
+    /// Whether there was something. A store that cannot be read is asked again.
+    async fn look(&mut self) -> bool {
+        let read = self.store.archived_after(&self.filter, self.after, MANY + self.told.len()).await.unwrap_or_default();
+        for (number, archived) in read {
+            if self.told.insert(number) {
+                self.found.push_back((number, row(&archived)));
+            }
+        }
+        if let Some((number, _)) = self.found.back() {
+            self.marks.push_back((Instant::now(), *number));
+        }
+        while let Some((at, number)) = self.marks.front().copied()
+            && (at.elapsed() >= LATE || self.told.len() > REMEMBERED_MAX)
+        {
+            self.marks.pop_front();
+            self.after = self.after.max(number);
+            self.told = self.told.split_off(&number.saturating_add(1));
+        }
+        !self.found.is_empty()
+    }
+}
+
+fn filter(which: &EventQuery) -> EventFilter {
+    let EventQuery { kind, connection, issue, since, until } = which.clone();
+    EventFilter { kind, connection, issue_key: issue, since, until }
+}
+
+fn place(cursor: &str) -> Outcome<EventPlace> {
+    let place = cursor
+        .split_once('.')
+        .and_then(|(at, number)| Some(EventPlace { received_at: Timestamp::from_ms(at.parse().ok()?), number: number.parse().ok()? }));
+    place.ok_or_else(|| OperationError::Wrong("`cursor` is not one that this service gave".into()))
+}
+
+fn row(archived: &Archived) -> EventRow {
+    let event = &archived.envelope.event;
+    EventRow {
+        event_id: event.id.clone(),
+        kind: event.kind(),
+        connection: event.connection.clone(),
+        issue_key: event.data.issue.as_ref().and_then(|issue| issue.key.clone()),
+        received_at: event.data.received_at,
+    }
+}
+
+fn deliveries(view: deliver::EventView) -> Vec<DeliveryView> {
+    let shown = |delivery: deliver::DeliveryView| DeliveryView {
+        sink: delivery.sink,
+        target: delivery.target,
+        rule: delivery.rule,
+        outcome: delivery.outcome,
+        reason: delivery.reason,
+        at: delivery.at,
+        attempts: delivery.attempts,
+    };
+    view.deliveries.into_iter().map(shown).collect()
+}

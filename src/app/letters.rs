@@ -1,0 +1,61 @@
+//! Dead letters as the API shows and names them.
+
+use serde_json::json;
+
+use super::operations::{Backstage, Outcome, unavailable};
+use crate::api::{DeadLetterView, DeadQuery, OperationError, Page, Selection, ShownDeadLetter};
+use crate::clock::Timestamp;
+use crate::store::{DeadFilter, DeadSelection, ParkedRow};
+
+pub(super) async fn page(backstage: &Backstage, which: &DeadQuery, cursor: Option<&str>, limit: usize) -> Outcome<Page<DeadLetterView>> {
+    let after = cursor.map(place).transpose()?;
+    let rows = backstage.explainer.store.dead_letters(&filter(which), after, limit).await.map_err(unavailable)?;
+    let next = rows.last().filter(|_| rows.len() == limit).map(|row| format!("{}.{}", row.first_at.ms(), row.id));
+    Ok(Page { rows: rows.into_iter().map(view).collect(), next })
+}
+
+pub(super) async fn show(backstage: &Backstage, id: &str) -> Outcome<ShownDeadLetter> {
+    let store = &backstage.explainer.store;
+    let row = store.dead_letter(id).await.map_err(unavailable)?;
+    let row = row.ok_or_else(|| OperationError::NotFound(format!("no dead letter has the id `{id}`")))?;
+    let archived = store.archived(&row.key.event_id).await.map_err(unavailable)?;
+    let event = archived.map(|archived| json!(archived.envelope.event.data)).unwrap_or_default();
+    Ok(ShownDeadLetter { letter: view(row), event })
+}
+
+/// None: nothing was selected. A filter without anything in it is no filter: all must be said.
+pub(super) fn selection(which: &Selection) -> Outcome<Option<DeadSelection>> {
+    match which {
+        Selection::Ids(ids) => Ok(Some(DeadSelection::Ids(ids.clone()))),
+        Selection::Matching(query) if *query == DeadQuery::default() => {
+            Err(OperationError::Wrong("`matching` names nothing: say `all` if all are meant".into()))
+        }
+        Selection::Matching(query) => Ok(Some(DeadSelection::Matching(filter(query)))),
+        Selection::All(true) => Ok(Some(DeadSelection::Matching(DeadFilter::default()))),
+        Selection::All(false) => Ok(None),
+    }
+}
+
+fn filter(which: &DeadQuery) -> DeadFilter {
+    let DeadQuery { sink, target, reason, since } = which.clone();
+    DeadFilter { sink, target, reason, since }
+}
+
+fn place(cursor: &str) -> Outcome<(Timestamp, &str)> {
+    let place = cursor.split_once('.').and_then(|(at, id)| Some((Timestamp::from_ms(at.parse().ok()?), id)));
+    place.ok_or_else(|| OperationError::Wrong("`cursor` is not one that this service gave".into()))
+}
+
+fn view(row: ParkedRow) -> DeadLetterView {
+    DeadLetterView {
+        id: row.id,
+        event_id: row.key.event_id.to_string(),
+        sink: row.key.sink,
+        target: row.key.target.to_string(),
+        rule: row.rule.as_deref().map(str::to_owned),
+        reason: row.reason,
+        attempts: row.attempts,
+        first_at: row.first_at,
+        last_at: row.last_at,
+    }
+}

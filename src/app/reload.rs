@@ -1,0 +1,146 @@
+//! Another configuration for a running service: what changed stops and starts, all else works on.
+//!
+//! First everything that can fail, which changes nothing and may be given up at any moment; then the change, in one go. What cannot
+//! change live is refused by name, and with it the whole reload: the service runs by one configuration, never by parts of two.
+
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, watch};
+
+use super::prepare::{Prepared, prepare};
+use super::revision::{self, Revision};
+use super::sinks::{self, Output};
+use super::{Inside, Roles, road};
+use crate::api::Access;
+use crate::clock::Clock;
+use crate::config::{Changes, Config, Draft, Problems};
+use crate::deliver::{Change, Delivery, Reserved};
+use crate::queue::Queue;
+use crate::receive::{Door, Tls};
+use crate::telemetry;
+
+/// Why the configuration of before is still at work.
+#[derive(Debug, thiserror::Error)]
+pub enum NotReloaded {
+    /// Mend the file.
+    #[error("{0}")]
+    Problems(#[from] Problems),
+    /// Restart for it, or take it back.
+    #[error("{} cannot change while the service runs: restart it, or take the change back", .0.join(", "))]
+    Fixed(Vec<String>),
+    /// It may go another time.
+    #[error("{0:#}")]
+    Failed(#[from] anyhow::Error),
+}
+
+/// What a reload exchanges.
+pub(super) struct Live {
+    pub(super) revision: watch::Sender<Arc<Revision>>,
+    pub(super) door: Door,
+    pub(super) tls: Option<Tls>,
+    pub(super) access: Arc<Access>,
+    pub(super) queue: Arc<dyn Queue>,
+    pub(super) roles: Roles,
+    pub(super) clock: Clock,
+    pub(super) output: Output,
+    /// One after another.
+    pub(super) one: Mutex<()>,
+}
+
+impl Live {
+    pub(super) async fn reload(&self, draft: Draft, inside: Option<&Inside>) -> Result<(), NotReloaded> {
+        let reloaded = self.take_up(draft, inside).await;
+        telemetry::config_reload(reloaded.is_ok());
+        match &reloaded {
+            Ok(()) => {}
+            Err(NotReloaded::Problems(problems)) => {
+                for problem in problems.findings() {
+                    tracing::error!(hint = problem.hint, "{}: {}", problem.place, problem.message);
+                }
+                tracing::error!(
+                    "the configuration has {} problems and is not taken up: the one of before is at work",
+                    problems.findings().len()
+                );
+            }
+            Err(err) => tracing::error!("the configuration is not taken up, the one of before is at work: {err}"),
+        }
+        reloaded
+    }
+
+    async fn take_up(&self, draft: Draft, inside: Option<&Inside>) -> Result<(), NotReloaded> {
+        let _one = self.one.lock().await;
+        let before = self.revision.borrow().clone();
+        let Prepared { config, rules, names } = prepare(draft)?;
+        let changes = before.config.changes(&config);
+        if changes.are_none() {
+            self.renew_certificate()?;
+            tracing::info!(config = config.hash(), "nothing changed in the configuration");
+            return Ok(());
+        }
+        if !changes.fixed().is_empty() {
+            return Err(NotReloaded::Fixed(changes.fixed().to_vec()));
+        }
+        let jiras = revision::jiras(&config, Some((&before.jiras, &changes)))?;
+        let tokens = revision::tokens(&config)?;
+        let next = Arc::new(Revision { config, rules, names, jiras });
+        let mut plan = (Vec::new(), Reserved::default());
+        if let Some(inside) = inside {
+            next.rules.obey(&inside.store).await.map_err(anyhow::Error::from)?;
+            plan.0 = self.plan(&before, &next, &changes, inside)?;
+            plan.1 = inside.supervisor.reserve(&inside.delivery, &plan.0).await.map_err(anyhow::Error::from)?;
+        } else if self.roles.receiver {
+            road::reserve_all(self.queue.as_ref(), &next.config).await.map_err(anyhow::Error::from)?;
+        }
+        self.renew_certificate()?;
+        // From here on nothing fails and nobody waits.
+        self.door.exchange(revision::sources(&next.config), &next.config.receiver);
+        self.access.exchange(tokens, &next.config.admin.hosts);
+        if let Some(inside) = inside {
+            let delivery = Delivery { jiras: next.jiras.clone(), settings: next.config.deliver.clone(), ..inside.delivery.clone() };
+            inside.supervisor.change(&delivery, plan.0, plan.1);
+        }
+        tell(&before.config, &next.config, &changes);
+        self.revision.send_replace(next);
+        Ok(())
+    }
+
+    /// The same files may hold another one.
+    fn renew_certificate(&self) -> Result<(), NotReloaded> {
+        self.tls.as_ref().map_or(Ok(()), Tls::renew).map_err(|err| NotReloaded::Failed(err.into()))
+    }
+
+    /// What becomes of each sink; those that are built anew are built now.
+    fn plan(&self, before: &Revision, next: &Revision, changes: &Changes, inside: &Inside) -> anyhow::Result<Vec<Change>> {
+        let building = sinks::Building {
+            revision: next,
+            store: &inside.store,
+            clock: &self.clock,
+            output: &self.output,
+            before: Some(&before.config),
+        };
+        let all_begin_anew = changes.concern_jira() || changes.concern_delivery();
+        let mut plan = Vec::new();
+        for sink in &next.config.sinks {
+            // The ticket store asks Jira by itself.
+            let is_another = changes.concern_sink(&sink.name) || (changes.concern_jira() && sinks::asks_jira(sink));
+            let running = inside.supervisor.built(&sink.name).filter(|_| !is_another);
+            plan.push(match running {
+                Some(_) if !all_begin_anew && !changes.concern_rules_of(&sink.name) => Change::Keep(sink.name.clone()),
+                Some(running) => Change::Renew(building.route(sink, running)),
+                None => Change::Renew(building.route(sink, building.sink(sink)?)),
+            });
+        }
+        Ok(plan)
+    }
+}
+
+fn tell(before: &Config, next: &Config, changes: &Changes) {
+    for warning in &next.warnings {
+        tracing::warn!("{}: {}", warning.place, warning.message);
+    }
+    for gone in before.sinks.iter().filter(|sink| !next.sinks.iter().any(|kept| kept.name == sink.name)) {
+        tracing::warn!(sink = %gone.name, "sink `{}` is not configured any more and stops; its place on the queue stays, for when it comes back", gone.name);
+    }
+    let changed: Vec<&str> = changes.sections().into_iter().map(|section| section.trim_matches('`')).collect();
+    tracing::info!(config = next.hash(), "the configuration is reloaded: {}", changed.join(" "));
+}
