@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, Method, StatusCode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::{HeaderMap, LINK};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -14,6 +16,9 @@ use crate::config::{self, Config};
 use crate::setting::Secret;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
+const SILENCE: Duration = Duration::from_secs(60);
+/// Rows that are asked for at once.
+const PAGE: usize = 1_000;
 const TOKEN_VARIABLE: &str = "TICKETWIRE_ADMIN_TOKEN";
 
 pub(crate) struct Admin {
@@ -43,25 +48,62 @@ impl Admin {
         self.call(Method::POST, path, Some(body)).await
     }
 
+    /// The first so many of a listing, page by page.
+    pub(crate) async fn list<Q: Serialize, T: DeserializeOwned>(&self, path: &str, which: &Q, most: usize) -> Result<Vec<T>, Failure> {
+        let limit = most.min(PAGE);
+        let mut next = Some(format!("{}/api/v1/{path}?{}", self.base, query(which, limit)?));
+        let mut rows: Vec<T> = Vec::new();
+        while let Some(url) = next.take().filter(|_| rows.len() < most) {
+            let response = self.send(self.client.get(url)).await?;
+            next = next_page(response.headers()).map(|place| format!("{}{place}", self.base));
+            rows.extend(self.read::<Vec<T>>(response).await?);
+        }
+        rows.truncate(most);
+        Ok(rows)
+    }
+
+    /// An answer that goes on and on; what lies behind `last` comes first.
+    pub(crate) async fn stream<Q: Serialize>(&self, path: &str, which: &Q, last: Option<&str>) -> Result<Response, Failure> {
+        // Heartbeats come every quarter of a minute.
+        let client = Client::builder().connect_timeout(TIMEOUT).read_timeout(SILENCE).no_proxy().build();
+        let client = client.map_err(|err| Failure::Other(err.into()))?;
+        let mut request = client.get(format!("{}/api/v1/{path}", self.base)).query(which);
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        self.send(request).await
+    }
+
     async fn call<B: Serialize + Sync, T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<&B>) -> Result<T, Failure> {
-        let mut request = self.client.request(method, format!("{}/api/v1/{path}", self.base)).bearer_auth(self.token.expose());
+        let mut request = self.client.request(method, format!("{}/api/v1/{path}", self.base));
         if let Some(body) = body {
             request = request.json(body);
         }
-        let unreachable = |err: reqwest::Error| {
-            Failure::Unreachable(format!(
-                "no service answers at {}: {}\nhint: start it with `ticketwire serve`, or name it with `--admin URL`",
-                self.base,
-                err.without_url()
-            ))
-        };
-        let response = request.send().await.map_err(unreachable)?;
+        let response = self.send(request).await?;
+        self.read(response).await
+    }
+
+    fn unreachable(&self, err: reqwest::Error) -> Failure {
+        Failure::Unreachable(format!(
+            "no service answers at {}: {}\nhint: start it with `ticketwire serve`, or name it with `--admin URL`",
+            self.base,
+            err.without_url()
+        ))
+    }
+
+    async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T, Failure> {
+        let bytes = response.bytes().await.map_err(|err| self.unreachable(err))?;
+        serde_json::from_slice(&bytes).map_err(|err| Failure::Other(anyhow::anyhow!("the service's answer is not understood: {err}")))
+    }
+
+    /// An answer that says yes.
+    async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        let response = request.bearer_auth(self.token.expose()).send().await.map_err(|err| self.unreachable(err))?;
         let status = response.status();
-        let bytes = response.bytes().await.map_err(unreachable)?;
         if status.is_success() {
-            return serde_json::from_slice(&bytes)
-                .map_err(|err| Failure::Other(anyhow::anyhow!("the service's answer is not understood: {err}")));
+            return Ok(response);
         }
+        let bytes = response.bytes().await.map_err(|err| self.unreachable(err))?;
         let detail = serde_json::from_slice::<Value>(&bytes).ok().and_then(|problem| Some(problem.get("detail")?.as_str()?.to_owned()));
         let detail = detail.unwrap_or_else(|| status.to_string());
         Err(match status {
@@ -72,6 +114,27 @@ impl Admin {
             _ => Failure::Other(anyhow::anyhow!("{detail}")),
         })
     }
+}
+
+/// As a part of a path.
+pub(super) fn encoded(part: &str) -> String {
+    utf8_percent_encode(part, NON_ALPHANUMERIC).to_string()
+}
+
+fn query<Q: Serialize>(which: &Q, limit: usize) -> Result<String, Failure> {
+    let members = serde_json::to_value(which).map_err(|err| Failure::Other(err.into()))?;
+    let mut query = format!("limit={limit}");
+    for (name, value) in members.as_object().into_iter().flatten() {
+        query.push_str(&format!("&{name}={}", encoded(value.as_str().unwrap_or_default())));
+    }
+    Ok(query)
+}
+
+/// Where the next page is, by RFC 8288.
+fn next_page(headers: &HeaderMap) -> Option<String> {
+    let link = headers.get(LINK)?.to_str().ok()?;
+    let place = link.strip_prefix('<')?.strip_suffix(">; rel=\"next\"")?;
+    Some(place.to_owned())
 }
 
 /// Where the service listens and keeps its token: neither its secrets nor its rules are needed for that.

@@ -1,30 +1,34 @@
 //! `dead list|show|retry|drop`.
 
-use serde_json::Value;
-
-use super::Ended;
-use super::admin::Admin;
-use super::arguments::{DeadCommand, Options, Which};
+use super::admin::{Admin, encoded};
+use super::arguments::{DeadCommand, DeadWhich, Options, Which};
 use super::output::Output;
-use crate::api::{DeadLetterView, Selection};
+use super::{Ended, Failure};
+use crate::api::{Counted, DeadLetterView, DeadQuery, Selection, ShownDeadLetter};
 
 pub(crate) async fn run(what: DeadCommand, options: &Options, mut output: Output) -> Ended {
     let admin = Admin::find(options)?;
     match what {
-        DeadCommand::List => list(&admin, output).await,
+        DeadCommand::List { which, limit } => list(&admin, &which.query(), limit, output).await,
         DeadCommand::Show { id } => {
-            let encoded = percent_encoding::utf8_percent_encode(&id, percent_encoding::NON_ALPHANUMERIC);
-            let letter: Value = admin.get(&format!("dead-letters/{encoded}")).await?;
-            let text = if output.is_json { letter.to_string() } else { format!("{letter:#}") };
-            Ok(output.line(&text)?)
+            let letter: ShownDeadLetter = admin.get(&format!("dead-letters/{}", encoded(&id))).await?;
+            let text = if output.is_json { serde_json::to_string(&letter) } else { serde_json::to_string_pretty(&letter) };
+            Ok(output.line(&text.map_err(|err| Failure::Other(err.into()))?)?)
         }
         DeadCommand::Retry(which) => order(&admin, "retry", "to be delivered again", which, output).await,
         DeadCommand::Drop(which) => order(&admin, "drop", "dropped", which, output).await,
     }
 }
 
-async fn list(admin: &Admin, mut output: Output) -> Ended {
-    let letters: Vec<DeadLetterView> = admin.get("dead-letters").await?;
+impl DeadWhich {
+    fn query(&self) -> DeadQuery {
+        let Self { sink, target, reason, since } = self.clone();
+        DeadQuery { sink, target, reason, since }
+    }
+}
+
+async fn list(admin: &Admin, which: &DeadQuery, limit: Option<usize>, mut output: Output) -> Ended {
+    let letters: Vec<DeadLetterView> = admin.list("dead-letters", which, limit.unwrap_or(usize::MAX)).await?;
     if output.is_json {
         return Ok(output.json(&letters)?);
     }
@@ -44,11 +48,15 @@ async fn list(admin: &Admin, mut output: Output) -> Ended {
 }
 
 async fn order(admin: &Admin, verb: &str, done: &str, which: Which, mut output: Output) -> Ended {
-    let selection = if which.all { Selection::All(true) } else { Selection::Ids(which.ids) };
-    let answer: Value = admin.post(&format!("dead-letters/{verb}"), &selection).await?;
+    let query = which.matching.query();
+    let selection = match (which.all, which.ids.is_empty()) {
+        (true, _) => Selection::All(true),
+        (false, false) => Selection::Ids(which.ids),
+        (false, true) => Selection::Matching(query),
+    };
+    let answer: Counted = admin.post(&format!("dead-letters/{verb}"), &selection).await?;
     if output.is_json {
         return Ok(output.json(&answer)?);
     }
-    let count = answer.get("count").and_then(Value::as_u64).unwrap_or(0);
-    Ok(output.line(&format!("{count} {done}"))?)
+    Ok(output.line(&format!("{} {done}", answer.count))?)
 }

@@ -19,7 +19,7 @@ use crate::app::{self, Roles};
 use crate::config::{self, Config};
 use crate::setting::SinkName;
 use crate::shutdown::Tasks;
-use crate::simulate::{Settings, Simulation};
+use crate::simulate::{Flavour, Settings, Simulation};
 use crate::store::Store;
 use crate::telemetry;
 use show::{EventLines, Show};
@@ -42,11 +42,11 @@ struct Counts {
     delivered: BTreeMap<SinkName, u64>,
 }
 
-pub(crate) async fn run(length: Option<Duration>, options: &Options, mut output: Output) -> Ended {
+pub(crate) async fn run(length: Option<Duration>, flavour: Flavour, options: &Options, mut output: Output) -> Ended {
     let quiet = Options { log: options.log.clone().or_else(|| Some("warn".into())), ..options.clone() };
     serve::install_logs(&quiet)?;
     let tasks = Tasks::new();
-    let simulation = Simulation::start(Settings::demo(), &tasks).await?;
+    let simulation = Simulation::start(Settings::demo(flavour), &tasks).await?;
     let directory = Directory::new()?;
     let file = directory.path.join("demo.toml");
     std::fs::write(&file, configuration(&simulation, &directory.path)).context("the demo's configuration cannot be written")?;
@@ -111,6 +111,7 @@ async fn settle(running: &app::Running, store: &Store) {
 
 fn configuration(simulation: &Simulation, directory: &Path) -> String {
     let text = |value: &str| toml::Value::String(value.to_owned()).to_string();
+    let token = text(simulation.api_token());
     format!(
         r##"data_dir = {data_dir}
 [receiver]
@@ -119,7 +120,7 @@ listen = "127.0.0.1:0"
 listen = "127.0.0.1:0"
 [connection.acme]
 url = {jira}
-auth = {{ type = "api-token", email = {email}, token = {token} }}
+auth = {auth}
 webhook = {{ secrets = [{secret}] }}
 [sink.events]
 type = "stdout"
@@ -145,8 +146,10 @@ send = [{{ to = "team", channel = "#done", template = "{{{{ issue.key | link(iss
 "##,
         data_dir = text(&directory.join("data").to_string_lossy()),
         jira = text(&simulation.jira_url()),
-        email = text(simulation.email()),
-        token = text(simulation.api_token()),
+        auth = match simulation.flavour() {
+            Flavour::Cloud => format!("{{ type = \"api-token\", email = {}, token = {token} }}", text(simulation.email())),
+            Flavour::Datacenter => format!("{{ type = \"pat\", token = {token} }}"),
+        },
         secret = text(simulation.webhook_secret()),
         slack_token = text(simulation.slack_token()),
         slack = text(&format!("{}/api", simulation.slack_url())),

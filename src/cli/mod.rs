@@ -4,11 +4,15 @@
 
 mod admin;
 mod arguments;
+mod check;
 mod config;
 mod dead;
 mod demo;
+mod event;
 mod output;
 mod queue;
+mod replay;
+mod rule;
 mod serve;
 mod simulate;
 mod sink;
@@ -81,13 +85,17 @@ async fn run(arguments: Arguments) -> Ended {
     let Arguments { options, command } = arguments;
     let output = Output::new(options.json);
     match command {
-        Command::Demo { length } => demo::run(length.map(|span| span.0), &options, output).await,
+        Command::Demo { length, flavour } => demo::run(length.map(|span| span.0), simulate::flavour(&flavour), &options, output).await,
         Command::Serve { role } => serve::run(&options, &role).await,
         Command::Simulate(settings) => simulate::run(settings, &options, output).await,
+        Command::Check { connection } => check::run(connection.as_deref(), &options, output).await,
         Command::Config { what } => config::run(&what, &options, output),
+        Command::Event { what } => event::run(what, &options, output).await,
         Command::Trace { key } => trace::run(&key, &options, output).await,
+        Command::Replay(arguments) => replay::run(arguments, &options, output).await,
         Command::Dead { what } => dead::run(what, &options, output).await,
         Command::Sink { what } => sink::run(what, &options, output).await,
+        Command::Rule { what } => rule::run(what, &options, output).await,
         Command::Queue { what } => queue::run(&what, &options, output).await,
     }
 }

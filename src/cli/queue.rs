@@ -1,14 +1,23 @@
-//! `queue status`.
+//! `queue status|prune`.
+
+use serde_json::json;
 
 use super::Ended;
 use super::admin::Admin;
 use super::arguments::{Options, QueueCommand};
 use super::output::Output;
-use crate::api::QueueRow;
+use crate::api::{OrphanView, QueueRow};
 
-pub(crate) async fn run(what: &QueueCommand, options: &Options, mut output: Output) -> Ended {
-    let QueueCommand::Status = what;
-    let rows: Vec<QueueRow> = Admin::find(options)?.get("queue").await?;
+pub(crate) async fn run(what: &QueueCommand, options: &Options, output: Output) -> Ended {
+    let admin = Admin::find(options)?;
+    match what {
+        QueueCommand::Status => status(&admin, output).await,
+        QueueCommand::Prune { dry_run } => prune(&admin, *dry_run, output).await,
+    }
+}
+
+async fn status(admin: &Admin, mut output: Output) -> Ended {
+    let rows: Vec<QueueRow> = admin.get("queue").await?;
     if output.is_json {
         return Ok(output.json(&rows)?);
     }
@@ -18,4 +27,14 @@ pub(crate) async fn run(what: &QueueCommand, options: &Options, mut output: Outp
     };
     let waiting: Vec<&QueueRow> = rows.iter().filter(|row| row.waiting > 0).collect();
     Ok(output.table(&["SINK", "LANE", "WAITING", "OLDEST"], waiting.iter().map(row).collect(), "nothing waits")?)
+}
+
+async fn prune(admin: &Admin, dry_run: bool, mut output: Output) -> Ended {
+    let orphans: Vec<OrphanView> = admin.post("queue/prune", &json!({ "dry_run": dry_run })).await?;
+    if output.is_json {
+        return Ok(output.json(&orphans)?);
+    }
+    let done = if dry_run { "would be given up" } else { "given up" };
+    let row = |orphan: &OrphanView| vec![orphan.sink.clone(), orphan.waiting.to_string(), done.to_owned()];
+    Ok(output.table(&["SINK", "WAITING", ""], orphans.iter().map(row).collect(), "every place on the queue has its sink")?)
 }

@@ -1,12 +1,12 @@
 //! `serve`: the service itself, from the configuration to an orderly stop.
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::arguments::Options;
 use super::{Ended, Failure};
 use crate::app::{self, Roles};
-use crate::config::{self, Config};
-use crate::telemetry;
+use crate::config::{self, Config, Watch};
+use crate::telemetry::{self, Levels};
 
 pub(crate) async fn run(options: &Options, roles: &[String]) -> Ended {
     let prepared = load(options)?;
@@ -15,17 +15,20 @@ pub(crate) async fn run(options: &Options, roles: &[String]) -> Ended {
         let hint = "leave `--role` out, name `receiver,worker`, or set `queue.url` to a broker";
         return Err(Failure::Configuration(format!("with `queue.url = \"embedded:\"` one process does everything\n  hint: {hint}")));
     }
-    install_logs(options)?;
+    let levels = start_logs(options, prepared.config.log.level.as_deref())?;
     for warning in &prepared.config.warnings {
         tracing::warn!("{}: {}", warning.place, warning.message);
     }
     let exporter = telemetry::install().map_err(anyhow::Error::from)?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let hangup = signal(SignalKind::hangup())?;
     let running = app::start(prepared, roles, exporter, Box::new(std::io::stdout())).await?;
     let failed = tokio::select! {
         _ = terminate.recv() => false,
         _ = interrupt.recv() => false,
         () = running.failed() => true,
+        // Given up where it stands when the service stops: it changes all or nothing.
+        () = keep_up(&running, options, &levels, hangup) => false,
     };
     tracing::info!("stopping");
     let in_order = tokio::time::timeout(app::STOP_DEADLINE, running.stop()).await.unwrap_or(false);
@@ -38,6 +41,24 @@ pub(crate) async fn run(options: &Options, roles: &[String]) -> Ended {
     Ok(())
 }
 
+/// Takes up another configuration at SIGHUP and when a file of it changed, one after another, for as long as the service runs.
+async fn keep_up(running: &app::Running, options: &Options, levels: &Levels, mut hangup: Signal) {
+    let mut watch = Watch::default();
+    loop {
+        watch.follow(running.watched());
+        tokio::select! {
+            _ = hangup.recv() => watch.know(),
+            () = watch.changed() => {}
+        }
+        let draft = Config::draft(options.config.as_deref(), config::environment());
+        watch.follow(draft.config.watched.clone());
+        // How it went is logged and measured where it happens.
+        let _ = running.reload(draft).await;
+        // What could not be read as a level was refused with its configuration.
+        let _ = levels.set(&log_level(options, running.log_level().as_deref()));
+    }
+}
+
 /// The configuration with its rules compiled; every problem in one report.
 pub(crate) fn load(options: &Options) -> Result<app::Prepared, Failure> {
     let draft = Config::draft(options.config.as_deref(), config::environment());
@@ -45,6 +66,13 @@ pub(crate) fn load(options: &Options) -> Result<app::Prepared, Failure> {
 }
 
 pub(crate) fn install_logs(options: &Options) -> Ended {
-    let level = telemetry::level(options.log.as_deref(), &|name| std::env::var(name).ok());
-    telemetry::install_logs(&level).map_err(|err| Failure::Configuration(err.to_string()))
+    start_logs(options, None).map(drop)
+}
+
+fn start_logs(options: &Options, configured: Option<&str>) -> Result<Levels, Failure> {
+    telemetry::install_logs(&log_level(options, configured)).map_err(|err| Failure::Configuration(err.to_string()))
+}
+
+fn log_level(options: &Options, configured: Option<&str>) -> String {
+    telemetry::level(options.log.as_deref(), &|name| std::env::var(name).ok(), configured)
 }

@@ -10,7 +10,7 @@ use super::arguments::{Options, SimulateArguments};
 use super::output::Output;
 use super::serve;
 use crate::shutdown::Tasks;
-use crate::simulate::{Settings, Simulation};
+use crate::simulate::{Flavour, Settings, Simulation};
 
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -18,8 +18,12 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub(crate) async fn run(arguments: SimulateArguments, options: &Options, mut output: Output) -> Ended {
     serve::install_logs(options)?;
     let tasks = Tasks::new();
-    let settings =
-        Settings { seed: arguments.seed, jira_listen: arguments.jira_listen, slack_listen: arguments.slack_listen, ..Settings::demo() };
+    let settings = Settings {
+        seed: arguments.seed,
+        jira_listen: arguments.jira_listen,
+        slack_listen: arguments.slack_listen,
+        ..Settings::demo(flavour(&arguments.flavour))
+    };
     let simulation = Simulation::start(settings, &tasks).await?;
     welcome(&simulation, &mut output)?;
     let mut actions = simulation.actions();
@@ -56,19 +60,33 @@ pub(crate) async fn run(arguments: SimulateArguments, options: &Options, mut out
     Ok(())
 }
 
+/// The argument, which is one of the two.
+pub(crate) fn flavour(argument: &str) -> Flavour {
+    if argument == "datacenter" { Flavour::Datacenter } else { Flavour::Cloud }
+}
+
 /// Where it is and what opens it.
 fn welcome(simulation: &Simulation, output: &mut Output) -> std::io::Result<()> {
     let (jira, slack) = (simulation.jira_url(), format!("{}/api", simulation.slack_url()));
-    let (email, api_token) = (simulation.email(), simulation.api_token());
+    let (email, token) = (simulation.email(), simulation.api_token());
     let (slack_token, secret) = (simulation.slack_token(), simulation.webhook_secret());
+    let (username, password) = (simulation.username(), simulation.password());
     if output.is_json {
         return output.json(&json!({
-            "jira": { "url": jira, "email": email, "api_token": api_token },
+            "jira": match simulation.flavour() {
+                Flavour::Cloud => json!({ "url": jira, "email": email, "api_token": token }),
+                Flavour::Datacenter => json!({ "url": jira, "personal_access_token": token, "username": username, "password": password }),
+            },
             "slack": { "api_url": slack, "token": slack_token },
             "webhook": { "secret": secret },
         }));
     }
-    output.line(&format!("Jira     {jira}  (account `{email}`, API token `{api_token}`)"))?;
+    output.line(&match simulation.flavour() {
+        Flavour::Cloud => format!("Jira     {jira}  (account `{email}`, API token `{token}`)"),
+        Flavour::Datacenter => {
+            format!("Jira     {jira}  (Data Center; personal access token `{token}`, or user `{username}` with password `{password}`)")
+        }
+    })?;
     output.line(&format!("Slack    {slack}  (token `{slack_token}`)"))?;
     output.line(&format!("Webhook  signed with the secret `{secret}`"))
 }

@@ -1,14 +1,13 @@
 //! `trace KEY`: where is my event?
 
-use super::admin::Admin;
+use super::admin::{Admin, encoded};
 use super::arguments::Options;
 use super::output::Output;
 use super::{Ended, Failure};
-use crate::deliver::EventView;
+use crate::api::{DeliveryView, EventView};
 
 pub(crate) async fn run(key: &str, options: &Options, mut output: Output) -> Ended {
-    let encoded = percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC);
-    let events: Vec<EventView> = Admin::find(options)?.get(&format!("issues/{encoded}/trace")).await?;
+    let events: Vec<EventView> = Admin::find(options)?.get(&format!("issues/{}/trace", encoded(key))).await?;
     if output.is_json {
         output.json(&events)?;
     } else {
@@ -23,13 +22,18 @@ fn show(events: &[EventView], key: &str, output: &mut Output) -> Ended {
     }
     for event in events {
         output.line(&format!("{}  {}  {}", event.received_at, event.kind, event.event_id))?;
-        for delivery in &event.deliveries {
-            let target = if delivery.target == delivery.sink.as_str() { String::new() } else { format!(" {}", delivery.target) };
-            let rule = delivery.rule.as_ref().map(|rule| format!(" by rule `{rule}`")).unwrap_or_default();
-            let reason = delivery.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-            let at = delivery.at.map(|at| format!(" at {at}")).unwrap_or_default();
-            output.line(&format!("    {:<9} {}{target}{rule}{at}{reason}", delivery.outcome, delivery.sink))?;
-        }
+        show_deliveries(&event.deliveries, output)?;
+    }
+    Ok(())
+}
+
+pub(super) fn show_deliveries(deliveries: &[DeliveryView], output: &mut Output) -> Ended {
+    for delivery in deliveries {
+        let target = if delivery.target == delivery.sink.as_str() { String::new() } else { format!(" {}", delivery.target) };
+        let rule = delivery.rule.as_ref().map(|rule| format!(" by rule `{rule}`")).unwrap_or_default();
+        let reason = delivery.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let at = delivery.at.map(|at| format!(" at {at}")).unwrap_or_default();
+        output.line(&format!("    {:<9} {}{target}{rule}{at}{reason}", delivery.outcome, delivery.sink))?;
     }
     Ok(())
 }
