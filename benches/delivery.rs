@@ -1,6 +1,7 @@
 //! How fast a backlog drains: events per second from the embedded queue into the ticket store, the archive beside it as in the service.
 //!
-//! Filled by one process and drained by another, so nothing is left in memory: what is measured is the return after an outage.
+//! Filled by one process and drained by another, so nothing is left in memory: what is measured is the return after an outage. A real
+//! PostgreSQL, where `TICKETWIRE_TEST_POSTGRES` says that there is one (`tests/services/start` starts it); else it is said to be left out.
 //! `-- --quick` is a short run.
 
 #[path = "delivery/backlog.rs"]
@@ -18,7 +19,11 @@ use measure::{disk, median};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const SCENES: [(&str, &str); 2] = [("tickets", "tickets"), ("tickets,file", "tickets and a file")];
+/// The sinks, their title, and whether the store is a PostgreSQL.
+const SCENES: [(&str, &str, bool); 3] =
+    [("tickets", "tickets", false), ("tickets,file", "tickets and a file", false), ("tickets", "tickets in PostgreSQL", true)];
+
+const POSTGRES: &str = "TICKETWIRE_TEST_POSTGRES";
 
 struct Plan {
     rounds: usize,
@@ -41,34 +46,40 @@ struct Figures {
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [what, sinks, events, place, ..] = arguments.as_slice() {
+    if let [what, sinks, store, events, place, ..] = arguments.as_slice() {
         let (events, place) = (events.parse()?, place.as_ref());
         return match what.as_str() {
             "fill" => backlog::fill(sinks, events, place),
-            "drain" => backlog::drain(sinks, events, place),
+            "drain" => backlog::drain(sinks, store, events, place),
             _ => anyhow::bail!("`{what}` is not understood"),
         };
     }
     let plan = if arguments.iter().any(|argument| argument == "--quick") { QUICK } else { WHOLE };
+    let postgres = std::env::var(POSTGRES).ok();
+    if postgres.is_none() {
+        report::say(&format!("left out: PostgreSQL, because {POSTGRES} is not set"))?;
+    }
+    let is_there = |is_postgres: bool| !is_postgres || postgres.is_some();
     let mut rounds: Vec<Vec<Figures>> = SCENES.iter().map(|_| Vec::new()).collect();
     for round in 0..plan.rounds {
         report::say(&format!("round {} of {}", round + 1, plan.rounds))?;
-        for ((sinks, _), figures) in SCENES.iter().zip(&mut rounds) {
-            figures.push(one(&plan, sinks)?);
+        for ((sinks, _, is_postgres), figures) in SCENES.iter().zip(&mut rounds).filter(|(scene, _)| is_there(scene.2)) {
+            let store = postgres.as_deref().filter(|_| *is_postgres).unwrap_or("sqlite:");
+            figures.push(one(&plan, sinks, store)?);
         }
     }
     show(&plan, &rounds)
 }
 
-fn one(plan: &Plan, sinks: &str) -> anyhow::Result<Figures> {
+fn one(plan: &Plan, sinks: &str, store: &str) -> anyhow::Result<Figures> {
     let place = measure::empty("delivery")?;
     let events = plan.events.to_string();
     let path = place.to_str().context("a path that is text")?;
-    let mut filling = Process::again(&["fill", sinks, &events, path])?;
+    let mut filling = Process::again(&["fill", sinks, store, &events, path])?;
     let filled = filling.line()?.parse()?;
     filling.stop()?;
     let fdatasync_ms = disk::fdatasync_ms(&place)?;
-    let mut draining = Process::again(&["drain", sinks, &events, path])?;
+    let mut draining = Process::again(&["drain", sinks, store, &events, path])?;
     anyhow::ensure!(draining.line()? == "started", "the service did not start");
     let before = draining.cpu()?;
     let figures: Value = serde_json::from_str(&draining.line()?)?;
@@ -86,7 +97,9 @@ fn show(plan: &Plan, rounds: &[Vec<Figures>]) -> anyhow::Result<()> {
     let heads = ["", "events/s into tickets", "events/s by all", "CPU us", "peak MB", "filled/s"];
     let mut rows = vec![heads.map(str::to_owned).to_vec()];
     let mut scenes = Vec::new();
-    for (which, (name, title)) in SCENES.iter().enumerate() {
+    for (which, (name, title, is_postgres)) in
+        SCENES.iter().enumerate().filter(|(which, _)| rounds.get(*which).is_some_and(|one| !one.is_empty()))
+    {
         let figures = [
             middle(which, |figures| figures.tickets),
             middle(which, |figures| figures.all),
@@ -98,7 +111,7 @@ fn show(plan: &Plan, rounds: &[Vec<Figures>]) -> anyhow::Result<()> {
         rows.push(std::iter::once((*title).to_owned()).chain(cells).collect());
         let [tickets, all, cpu_us, peak_mb, filled] = figures;
         scenes.push(json!({
-            "sinks": name, "tickets_per_second": tickets, "all_per_second": all, "cpu_us_per_event": cpu_us, "peak_mb": peak_mb,
+            "sinks": name, "postgres": is_postgres, "tickets_per_second": tickets, "all_per_second": all, "cpu_us_per_event": cpu_us, "peak_mb": peak_mb,
             "filled_per_second": filled,
         }));
     }

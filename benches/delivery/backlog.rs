@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::json;
+use sqlx::{Connection, Executor};
 use ticketwire::app::{self, Roles};
 use ticketwire::clock::Clock;
 use ticketwire::config::Config;
@@ -77,10 +78,11 @@ pub fn fill(sinks: &str, events: u64, place: &Path) -> anyhow::Result<()> {
     })
 }
 
-/// Starts the service and says how many seconds each part of it took.
-pub fn drain(sinks: &str, events: u64, place: &Path) -> anyhow::Result<()> {
+/// Starts the service and says how many seconds each part of it took. A schema of its own in a PostgreSQL is gone afterwards.
+pub fn drain(sinks: &str, url: &str, events: u64, place: &Path) -> anyhow::Result<()> {
     let config = place.join("ticketwire.toml");
-    std::fs::write(&config, configuration(sinks, place))?;
+    let schema = url.starts_with("postgres:").then(|| format!("bench_{}", std::process::id()));
+    std::fs::write(&config, configuration(sinks, url, schema.as_deref(), place))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let prepared = app::prepare(Config::draft(Some(&config), [])).map_err(|problems| anyhow::anyhow!("{problems}"))?;
@@ -102,6 +104,10 @@ pub fn drain(sinks: &str, events: u64, place: &Path) -> anyhow::Result<()> {
             anyhow::ensure!(count == events, "`{sink}` took {count} of {events} events");
         }
         anyhow::ensure!(running.stop().await, "the service did not stop in order");
+        if let Some(schema) = schema {
+            let mut postgres = sqlx::PgConnection::connect(url).await?;
+            postgres.execute(sqlx::AssertSqlSafe(format!("DROP SCHEMA {schema} CASCADE"))).await?;
+        }
         Ok(())
     })
 }
@@ -125,13 +131,15 @@ async fn until_passed(queue: &Arc<dyn Queue>, sinks: &[SinkName], events: u64, s
     anyhow::bail!("the backlog was not drained within {LIMIT:?}")
 }
 
-fn configuration(sinks: &str, place: &Path) -> String {
+fn configuration(sinks: &str, store: &str, schema: Option<&str>, place: &Path) -> String {
     let (name, site, secret) = (body::CONNECTION, body::SITE, body::SECRET);
     let mut text = format!(
         "data_dir = \"{}\"\n[receiver]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[connection.{name}]\n\
          url = \"{site}\"\nwebhook.secrets = [\"{secret}\"]\n",
         place.join("data").display()
     );
+    let schema = schema.map(|name| format!("schema = \"{name}\"\n")).unwrap_or_default();
+    text.push_str(&format!("[store]\nurl = \"{store}\"\n{schema}"));
     for sink in sinks.split(',') {
         text.push_str(match sink {
             "file" => "[sink.file]\ntype = \"file\"\npath = \"events.jsonl\"\n",

@@ -110,7 +110,7 @@ pub fn request(number: u64, description: Description) -> Vec<u8> {
 
 /// The connection that these requests are for.
 pub fn source() -> anyhow::Result<Source> {
-    let proof = Proof { secrets: vec![Secret::new(SECRET)], token: None };
+    let proof = Proof { secrets: vec![Secret::new(SECRET)], token: None, basic: None };
     let connection = CONNECTION.parse().map_err(anyhow::Error::msg)?;
     let base_url = SITE.parse().map_err(anyhow::Error::msg)?;
     Ok(Source { connection, base_url, verifier: Verifier::new(&proof) })

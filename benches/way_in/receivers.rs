@@ -74,7 +74,7 @@ fn durable(listener: TcpListener, queue: Road, tasks: &Tasks) -> anyhow::Result<
     let stop = tasks.token().clone();
     tasks.spawn("receiver", async move {
         // What goes wrong is seen by the sender.
-        let _ = receive::serve(listener, door, stop, PATIENCE).await;
+        let _ = receive::serve(listener, door, None, stop, PATIENCE).await;
     });
     let stop = tasks.token().clone();
     tasks.spawn("upkeep", async move {
@@ -112,7 +112,7 @@ fn bare(name: &str, source: Source) -> anyhow::Result<Router> {
 
 async fn take(State(bare): State<Arc<Bare>>, headers: HeaderMap, body: Bytes) -> StatusCode {
     let signature = headers.get("x-hub-signature").map(|value| value.as_bytes());
-    match bare.source.verifier.verify(body, signature, None) {
+    match bare.source.verifier.verify(body, receive::Credentials { signature, ..receive::Credentials::default() }) {
         Ok(proven) => {
             (bare.work)(&bare.source, proven.get());
             StatusCode::OK
