@@ -2,5 +2,7 @@
 
 mod campaign;
 mod cases;
+mod reload;
+mod replay;
 mod scripted;
 mod world;

@@ -2,19 +2,30 @@
 #![expect(clippy::print_stderr, reason = "a person wants to see the counts")]
 
 mod broker;
+mod check;
 mod cli;
 mod corpus;
 mod crash;
+mod crowd;
+mod datacenter;
 mod demo;
+mod disk;
+mod door;
 mod foreign;
 mod fresh;
 mod guard;
 mod guard_unasked;
 mod late;
+mod look;
 mod once;
 mod outage;
+mod outlet;
+mod reload;
+mod rules;
 mod secrets;
+mod settle;
 mod stop;
+mod tardy;
 mod vectors;
 
 /// A file sink and a ticket store, which get everything.

@@ -74,8 +74,13 @@ impl Stage {
 
     /// Writes the configuration: the listeners of this stage and what is given.
     pub fn configure(&self, rest: &str) {
+        self.configure_receiver("", rest);
+    }
+
+    /// The same with more members of `[receiver]`.
+    pub fn configure_receiver(&self, receiver: &str, rest: &str) {
         let text = format!(
-            "data_dir = {data:?}\n[receiver]\nlisten = \"127.0.0.1:{}\"\n[admin]\nlisten = \"127.0.0.1:{}\"\ntokens = [{ADMIN_TOKEN:?}]\n{rest}",
+            "data_dir = {data:?}\n[receiver]\nlisten = \"127.0.0.1:{}\"\n{receiver}[admin]\nlisten = \"127.0.0.1:{}\"\ntokens = [{ADMIN_TOKEN:?}]\n{rest}",
             self.receiver,
             self.admin,
             data = self.path("data").display().to_string(),
@@ -121,6 +126,12 @@ impl Stage {
         self.client.get(url).send().await.ok().map(|answer| answer.status().as_u16())
     }
 
+    pub async fn readiness(&self) -> Value {
+        let url = format!("http://127.0.0.1:{}/readyz", self.admin);
+        let answer = self.client.get(url).send().await.expect("an answer");
+        serde_json::from_slice(&answer.bytes().await.expect("bytes")).expect("JSON")
+    }
+
     pub async fn metrics(&self) -> String {
         let url = format!("http://127.0.0.1:{}/metrics", self.admin);
         self.client.get(url).send().await.expect("metrics").text().await.expect("text")
@@ -150,6 +161,15 @@ impl Stage {
         let signature = signature(SECRET, body);
         let headers = [("X-Hub-Signature", signature.as_str()), ("X-Atlassian-Webhook-Identifier", identifier)];
         self.try_post(&format!("/hooks/{connection}"), body, &headers).await.expect("an answer")
+    }
+
+    /// A signed body: the status, and the seconds of `Retry-After`.
+    pub async fn post_and_see(&self, connection: &str, body: &[u8]) -> (u16, Option<u64>) {
+        let url = format!("http://127.0.0.1:{}/hooks/{connection}", self.receiver);
+        let request = self.client.post(url).body(body.to_vec()).header("X-Hub-Signature", signature(SECRET, body));
+        let answer = request.send().await.expect("an answer");
+        let seconds = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+        (answer.status().as_u16(), seconds)
     }
 
     /// The whole lines of a file sink; a line that is no event fails.
@@ -195,7 +215,8 @@ impl Stage {
         let what = format!("nothing waits for {sinks:?}");
         let mut before = false;
         until(&what, limit, async || {
-            let rows = self.admin_json("queue").await;
+            // A broker under load sometimes does not answer in time.
+            let (200, rows) = self.ask("queue").await else { return None };
             let waits = |row: &Value| sinks.contains(&row["sink"].as_str().unwrap_or_default()) && row["waiting"].as_u64() != Some(0);
             let is_empty = !rows.as_array().expect("rows").iter().any(waits);
             (std::mem::replace(&mut before, is_empty) && is_empty).then_some(())
@@ -204,10 +225,16 @@ impl Stage {
     }
 
     async fn admin_json(&self, path: &str) -> Value {
+        let (status, answer) = self.ask(path).await;
+        assert_eq!(status, 200, "{path}: {answer}");
+        answer
+    }
+
+    async fn ask(&self, path: &str) -> (u16, Value) {
         let url = format!("http://127.0.0.1:{}/api/v1/{path}", self.admin);
         let answer = self.client.get(url).bearer_auth(ADMIN_TOKEN).send().await.expect("an answer");
-        assert_eq!(answer.status().as_u16(), 200, "{path}");
-        serde_json::from_slice(&answer.bytes().await.expect("bytes")).expect("JSON")
+        let status = answer.status().as_u16();
+        (status, serde_json::from_slice(&answer.bytes().await.expect("bytes")).expect("JSON"))
     }
 
     /// What `trace` says of an event at a sink: the outcomes with their reasons.

@@ -7,6 +7,7 @@ mod commits;
 mod fixtures;
 mod parked;
 mod postgres;
+mod replays;
 mod shared;
 mod tickets;
 
@@ -14,9 +15,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use ticketwire::clock::Timestamp;
-use ticketwire::event::{Entity, EventId, Keyed, LaneId, Link, Position};
+use ticketwire::event::{Entity, EventId, Keyed, LaneId, Link, PartitionKey, Position};
 use ticketwire::setting::Span;
-use ticketwire::store::{Ended, ParkedState, Progress, Settings, Store, StoreError, Worker, Write};
+use ticketwire::store::{
+    Archived, DeadFilter, DeadSelection, Ended, EventFilter, EventPlace, ParkedState, Progress, Settings, Store, StoreError, ThreadRow,
+    Worker, Write,
+};
 
 use fixtures::{Opened, Place, archive_row, at, envelope, event_id, journal_row, on_each_database, parked_row, sink};
 
@@ -26,11 +30,13 @@ on_each_database!(
     a_key_finds_everything_about_the_issues_that_ever_had_it,
     the_journal_says_how_far_each_delivery_came,
     control_rows_are_orders_that_wake_their_watchers,
+    events_are_found_page_by_page_and_as_they_come,
     what_is_old_expires_but_not_what_a_parked_delivery_needs,
     a_closed_store_says_so,
     a_write_that_comes_again_changes_nothing,
     a_text_with_a_zero_character_is_stored,
     workers_live_until_they_leave_or_fall_silent,
+    a_thread_is_where_its_last_beginning_is,
     one_process_leads_by_itself,
     times_of_the_whole_range_are_kept,
 );
@@ -94,9 +100,40 @@ async fn a_key_finds_everything_about_the_issues_that_ever_had_it(place: Place) 
     check("DOCS-7", &[]).await;
     opened.write(Write { tickets: vec![tickets::snapshot("700", 1, 1, "DOCS-7")], ..Write::default() }).await;
     check("DOCS-7", &[8]).await;
+}
 
-    let latest = opened.store.archived_latest(2).await.unwrap();
-    assert_eq!(latest.iter().map(|one| one.envelope.event.id.clone()).collect::<Vec<_>>(), [event_id(8), event_id(6)]);
+async fn events_are_found_page_by_page_and_as_they_come(place: Place) {
+    let opened = Opened::new(&place).await;
+    let store = &opened.store;
+    assert_eq!(store.archive_end().await, Ok(0));
+    let rows = (1..=6).map(|number| archive_row(number, if number % 2 == 0 { "500" } else { "501" }, Some("OPS-1"), 0, number.into()));
+    opened.write(Write { archive: rows.collect(), ..Write::default() }).await;
+    let number = |archived: &Archived| (1..=9).find(|number| event_id(*number) == archived.envelope.event.id).expect("one of ours");
+    let pages = async |filter: &EventFilter| {
+        let (mut found, mut after) = (Vec::<u32>::new(), None::<EventPlace>);
+        loop {
+            let page = store.archived_page(filter, after, 2).await.unwrap();
+            found.extend(page.iter().map(|(_, archived)| number(archived)));
+            let Some((last, _)) = page.last() else { return found };
+            after = Some(*last);
+        }
+    };
+    let all = EventFilter::default();
+    assert_eq!(pages(&all).await, [6, 5, 4, 3, 2, 1]);
+    let check = async |filter: EventFilter, expected: &[u32]| assert_eq!(pages(&filter).await, expected, "{filter:?}");
+    check(EventFilter { since: Some(at(2)), until: Some(at(4)), ..all.clone() }, &[4, 3, 2]).await;
+    check(EventFilter { kind: Some("issue.updated".into()), connection: Some("acme".into()), ..all.clone() }, &[6, 5, 4, 3, 2, 1]).await;
+    check(EventFilter { kind: Some("issue.created".into()), ..all.clone() }, &[]).await;
+    check(EventFilter { connection: Some("other".into()), ..all.clone() }, &[]).await;
+    check(EventFilter { issue_key: Some("OPS-1".into()), since: Some(at(5)), ..all.clone() }, &[6, 5]).await;
+    check(EventFilter { issue_key: Some("OPS-2".into()), ..all.clone() }, &[]).await;
+
+    let end = store.archive_end().await.unwrap();
+    assert!(store.archived_after(&all, end, 9).await.unwrap().is_empty());
+    opened.write(Write { archive: vec![archive_row(8, "500", Some("OPS-1"), 0, 8)], ..Write::default() }).await;
+    let come = store.archived_after(&all, end, 9).await.unwrap();
+    assert_eq!(come.iter().map(|(_, archived)| number(archived)).collect::<Vec<_>>(), [8]);
+    assert_eq!(store.archive_end().await, Ok(come[0].0));
 }
 
 async fn the_journal_says_how_far_each_delivery_came(place: Place) {
@@ -157,7 +194,7 @@ async fn what_is_old_expires_but_not_what_a_parked_delivery_needs(place: Place) 
     assert_eq!(opened.store.expire(at(202_000)).await, Ok(1_200));
     let left = opened.store.journal_of_events(&[event_id(1), event_id(2)]).await.unwrap();
     assert_eq!(left.iter().map(|row| row.progress).collect::<Vec<_>>(), [Progress::Started, Progress::Ended(Ended::Dead)]);
-    opened.store.drop_dead(None).await.unwrap();
+    opened.store.drop_dead(DeadSelection::Matching(DeadFilter::default())).await.unwrap();
     assert_eq!(opened.store.expire(at(202_000)).await, Ok(2), "once the dead letter is given up, its envelope and its record go");
 }
 
@@ -259,6 +296,36 @@ async fn workers_live_until_they_leave_or_fall_silent(place: Place) {
     check(40_000, &[]).await;
     opened.store.expire(at(200_000_000)).await.unwrap();
     assert!(opened.lines("SELECT name FROM workers").await.is_empty(), "the dead are forgotten after a day");
+}
+
+async fn a_thread_is_where_its_last_beginning_is(place: Place) {
+    let opened = Opened::new(&place).await;
+    let acme = "acme".parse().unwrap();
+    let thread = |issue: &str, reference: &str, ms: i64| ThreadRow {
+        sink: sink("team"),
+        target: "#docs".into(),
+        partition_key: PartitionKey::issue(&acme, issue),
+        reference: reference.into(),
+        at: at(ms),
+    };
+    let of =
+        async |issue: &str, target: &str| opened.store.thread(&sink("team"), target, &PartitionKey::issue(&acme, issue)).await.unwrap();
+    opened.write(Write { threads: vec![thread("1", "1.1", 0), thread("2", "2.1", 0), thread("1", "1.2", 1)], ..Write::default() }).await;
+    assert_eq!((of("1", "#docs").await.as_deref(), of("2", "#docs").await.as_deref()), (Some("1.2"), Some("2.1")));
+    assert_eq!((of("1", "#ops").await, of("3", "#docs").await), (None, None));
+    opened.write(Write { threads: vec![thread("2", "2.2", 1_000_000_000_000)], ..Write::default() }).await;
+    opened.store.expire(at(1_000_000_000_001)).await.unwrap();
+    assert_eq!((of("1", "#docs").await, of("2", "#docs").await.as_deref()), (None, Some("2.2")), "old threads are forgotten");
+
+    // Orders about rules are read together; what waits only to settle can be told apart.
+    for (name, value) in [("rule/a b/enabled", "false"), ("rule/%/enabled", "true"), ("RULE/c/enabled", "x"), ("sink/rule/paused", "x")] {
+        opened.store.set_control(name, Some(value), at(0)).await.unwrap();
+    }
+    let orders = [("rule/%/enabled", "true"), ("rule/a b/enabled", "false")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut found = opened.store.controls("rule/").await.unwrap();
+    found.sort();
+    assert_eq!(found, orders);
+    assert_eq!(opened.store.waiting_because("it settles").await.unwrap(), []);
 }
 
 async fn one_process_leads_by_itself(place: Place) {

@@ -143,6 +143,9 @@ async fn disturb(world: &World, running: Running, disturbance: Disturbance, coun
         Disturbance::Crashes => {
             counts.crashes += 1;
             running.crash();
+            // A thread that is in the middle of something may still reach a sink, and the next process would not know of a limit it met.
+            let late = world.sinks.iter().map(|sink| sink.late()).max().unwrap_or_default();
+            tokio::time::sleep(Duration::from_millis(250) + late).await;
             world.sinks.iter().for_each(|sink| sink.forget_limits());
             world.start().await
         }
@@ -153,7 +156,7 @@ async fn disturb(world: &World, running: Running, disturbance: Disturbance, coun
 async fn tend(world: &World, running: &Running) -> Result<(), String> {
     let tending = async {
         loop {
-            for (name, state) in running.supervisor.states() {
+            for (name, state) in &running.supervisor.states() {
                 let PauseState::Paused(reason) = state else { continue };
                 let sink = world.sinks.iter().find(|sink| *ticketwire::sink::Sink::name(&***sink) == *name).expect("one of ours");
                 // What was on its way when the sink refused may still arrive.

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ticketwire::clock::Clock;
+use ticketwire::clock::{Clock, Timestamp};
 use ticketwire::deliver::{Jiras, PauseState, paused_control};
 use ticketwire::jira::{Auth, Flavour, Jira};
-use ticketwire::setting::Secret;
+use ticketwire::setting::{Secret, Span};
 use ticketwire::sink::Sink;
+use ticketwire::store::{DeadFilter, DeadSelection, Ended, Progress};
 use tokio::time::Instant;
 
 use super::scripted::{Fault, Scripted, chat, file};
-use super::world::{LIMIT, World, acme, envelope, name, rules_for, settings, until};
+use super::world::{LIMIT, World, acme, envelope, event_id, name, rules_for, settings, until};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -141,11 +142,11 @@ async fn a_dead_letter_is_retried_although_new_windows_are_always_there() {
     let world = World::new(1, settings(4, 6), vec![sink.clone()], rules_for("team", "a")).await;
     let running = world.start().await;
     world.publish(envelope(0, 1, "a")).await;
-    assert!(until(SOON, async || world.store.dead_letters(9).await.is_ok_and(|dead| dead.len() == 1)).await);
+    assert!(until(SOON, async || world.store.dead_letters(&DeadFilter::default(), None, 9).await.is_ok_and(|dead| dead.len() == 1)).await);
     for number in 1..2_000 {
         world.publish(envelope(number, 2 + number % 5, "a")).await;
     }
-    assert_eq!(world.store.retry_dead(None, Clock::system().now()).await, Ok(1));
+    assert_eq!(world.store.retry_dead(DeadSelection::Matching(DeadFilter::default()), Clock::system().now()).await, Ok(1));
     assert!(until(SOON, async || sink.taken("#a").contains(&0)).await);
     assert!(world.unfinished().await.0 > 0, "it had to wait until the backlog was gone");
     running.stop().await;
@@ -208,7 +209,50 @@ async fn careful_mode_buries_nothing_that_only_waits() {
     let running = world.start().await;
     world.publish(envelope(1, 1, "a")).await;
     world.finished(SOON).await.expect("it goes on");
-    assert_eq!(sink.taken("events"), [1], "{:?}", world.store.dead_letters(9).await);
+    assert_eq!(sink.taken("events"), [1], "{:?}", world.store.dead_letters(&DeadFilter::default(), None, 9).await);
+    running.stop().await;
+}
+
+/// Somebody sets the system's clock while a delivery waits: it neither comes early nor waits for that time to come again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_jumps_neither_hurries_nor_delays_who_waits() {
+    const HOUR_MS: i64 = 3_600_000;
+    for jump in [-30 * 24 * HOUR_MS, -HOUR_MS, HOUR_MS, 30 * 24 * HOUR_MS] {
+        let sink = chat_sink(first(vec![Fault::Limited(Some(Duration::from_millis(900)))]));
+        let mut world = World::new(1, settings(16, 2), vec![sink.clone()], rules_for("team", "a")).await;
+        let now = Clock::system().now();
+        world.clock = Clock::at(now);
+        let running = world.start().await;
+        let begun = Instant::now();
+        world.publish(envelope(1, 1, "a")).await;
+        assert!(until(SOON, async || world.unfinished().await.1 == 1).await, "{jump}: it waits");
+        world.clock.set(Timestamp::from_ms(now.ms() + jump));
+        world.publish(envelope(2, 1, "a")).await;
+        assert!(until(SOON, async || sink.taken("#a") == [1, 2]).await, "{jump}: {:?}", sink.seen().calls);
+        assert!(begun.elapsed() >= Duration::from_millis(900), "{jump}: it came after {:?}", begun.elapsed());
+        world.finished(SOON).await.expect("nothing is left");
+        assert_eq!(sink.seen().wrong, Vec::<String>::new(), "{jump}");
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn care_ends_when_what_was_in_hand_went_well() {
+    let sink = Arc::new(Scripted::new("events", file(), |_, _| Fault::None));
+    let world = World::new(4, settings(8, 6), vec![sink.clone()], Vec::new()).await;
+    let unclean = async || world.store.control("process/campaign/unclean_starts").await.expect("it can be read");
+    world.store.set_control("process/campaign/unclean_starts", Some("2"), Clock::system().now()).await.expect("it is written");
+    // A start that finds nothing to do counts neither way.
+    world.start().await.crash();
+    assert_eq!(unclean().await.as_deref(), Some("2"));
+    for number in 0..600 {
+        world.publish(envelope(number, number % 40, "a")).await;
+    }
+    let running = world.start().await;
+    world.finished(LIMIT).await.expect("it goes on");
+    assert_eq!(sink.taken("events").len(), 600);
+    assert!(sink.seen().largest > 1, "one at a time to the end");
+    assert!(until(SOON, async || unclean().await.is_none()).await);
     running.stop().await;
 }
 
@@ -221,7 +265,7 @@ async fn a_paused_sink_gets_nothing_and_then_all_in_order() {
     let world = World::new(2, settings(4, 6), vec![sink.clone(), other.clone()], rules_for("team", "a")).await;
     let running = world.start().await;
     world.publish(envelope(0, 1, "a")).await;
-    let paused = || running.supervisor.states().any(|(of, state)| *of == *sink.name() && matches!(state, PauseState::Paused(_)));
+    let paused = || running.supervisor.states().iter().any(|(of, state)| of == sink.name() && matches!(state, PauseState::Paused(_)));
     assert!(until(SOON, async || paused()).await);
     let before = sink.calls();
     for number in 1..40 {
@@ -237,7 +281,7 @@ async fn a_paused_sink_gets_nothing_and_then_all_in_order() {
     for issue in 0..3 {
         assert!(taken.iter().filter(|number| **number > 0 && **number % 3 == issue).is_sorted(), "{taken:?}");
     }
-    assert!(world.store.dead_letters(9).await.is_ok_and(|dead| dead.is_empty()));
+    assert!(world.store.dead_letters(&DeadFilter::default(), None, 9).await.is_ok_and(|dead| dead.is_empty()));
     running.stop().await;
 }
 
@@ -247,7 +291,7 @@ async fn a_moment_without_an_answer_costs_a_moment() {
     let silent = Instant::now() + Duration::from_millis(400);
     let sink = chat_sink(move |_, _| if Instant::now() < silent { Fault::Down } else { Fault::None });
     let mut settings = settings(16, 6);
-    settings.hold_in_lane = ticketwire::setting::Span::seconds(30);
+    settings.hold_in_lane = Span::seconds(30);
     let world = World::new(1, settings, vec![sink.clone()], rules_for("team", "a")).await;
     let running = world.start().await;
     for number in 0..16 {
@@ -280,5 +324,33 @@ async fn nobody_overtakes_an_event_that_cannot_be_decided_yet() {
     assert!(until(SOON, async || world.unfinished().await == (0, 3)).await, "{:?}", world.unfinished().await);
     tokio::time::sleep(Duration::from_millis(700)).await;
     assert_eq!((sink.taken("#a"), world.unfinished().await), (vec![3], (0, 3)));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_folded_ends_together_also_over_a_crash() {
+    // The first message is taken, and its answer never comes.
+    let sink = chat_sink(first(vec![Fault::Slow(Duration::from_secs(60))]));
+    let mut rules = rules_for("team", "ab");
+    rules.iter_mut().for_each(|(_, rule)| rule.send[0].settle = Some(Span(Duration::from_millis(300))));
+    let world = World::new(1, settings(16, 6), vec![sink.clone()], rules).await;
+    let running = world.start().await;
+    for number in 1..=3 {
+        world.publish(envelope(number, 1, "a")).await;
+    }
+    world.publish(envelope(4, 2, "b")).await;
+    assert!(until(SOON, async || sink.taken("#a") == [1] && sink.taken("#b") == [4]).await, "{:?}", sink.seen().calls);
+    running.crash();
+    let running = world.start().await;
+    world.finished(SOON).await.expect("all ends");
+    assert_eq!(sink.taken("#a"), [1, 1], "one message again, not three");
+    assert_eq!(sink.taken("#b"), [4]);
+    let ids = [1, 2, 3].map(event_id);
+    let rows = world.store.journal(&name("team"), &ids.iter().collect::<Vec<_>>()).await.expect("the journal");
+    assert!(rows.iter().all(|row| row.progress == Progress::Ended(Ended::Delivered)), "{rows:?}");
+    let folded = format!("folded into {}", ids[0]);
+    let reasons: Vec<Option<&str>> = rows.iter().map(|row| row.reason.as_deref()).collect();
+    assert_eq!(reasons[1..], [Some(folded.as_str()), Some(folded.as_str())]);
+    assert!(reasons[0].is_some_and(|reason| reason.starts_with("repeated")), "{reasons:?}");
     running.stop().await;
 }

@@ -30,6 +30,7 @@ pub struct Success {
     pub target: String,
     pub issue: String,
     pub number: u32,
+    pub generation: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -47,6 +48,8 @@ pub struct Seen {
     pub largest: usize,
     /// Until when a target asked to be left alone, and since when.
     limited: HashMap<String, (Instant, Instant)>,
+    /// By how much the machine was late at most to go on with something.
+    late: Duration,
     /// What delivery did that it must not.
     pub wrong: Vec<String>,
 }
@@ -90,13 +93,22 @@ impl Scripted {
         self.seen().limited.clear();
     }
 
+    pub fn late(&self) -> Duration {
+        self.seen().late
+    }
+
+    pub fn note_late(&self, late: Duration) {
+        let mut seen = self.seen();
+        seen.late = seen.late.max(late);
+    }
+
     fn ask(&self, delivery: &Enriched) -> Fault {
         let number = number_of(&delivery.event.id);
         let fault = (self.script.lock().unwrap_or_else(PoisonError::into_inner))(&delivery.target, number);
         let now = Instant::now();
         let mut seen = self.seen();
         if let Some((since, until)) = seen.limited.get(&*delivery.target).copied()
-            && now > since + GRACE
+            && now > since + GRACE + seen.late
             && now < until
         {
             seen.wrong.push(format!("{number} came to {} {:?} before its time", delivery.target, until - now));
@@ -115,6 +127,7 @@ impl Scripted {
             target: delivery.target.to_string(),
             issue: delivery.event.partition_key.to_string(),
             number: number_of(&delivery.event.id),
+            generation: delivery.generation,
         };
         self.seen().successes.push(success);
     }

@@ -33,26 +33,38 @@ pub struct World {
     names: Arc<Names>,
     _dir: tempfile::TempDir,
     _base: Tasks,
+    pub clock: Clock,
 }
 
 /// A supervisor at work on a runtime of its own, so that a crash takes all its tasks away at once.
 pub struct Running {
     pub supervisor: Arc<Supervisor>,
+    pub delivery: Delivery,
     tasks: Tasks,
     runtime: Option<tokio::runtime::Runtime>,
 }
 
+/// On a busy machine everything takes longer: what is judged by time must know by how much.
+async fn watch_lateness(sinks: Vec<Arc<Scripted>>) {
+    const EVERY: Duration = Duration::from_millis(10);
+    loop {
+        let before = tokio::time::Instant::now();
+        tokio::time::sleep(EVERY).await;
+        let late = before.elapsed().saturating_sub(EVERY);
+        sinks.iter().for_each(|sink| sink.note_late(late));
+    }
+}
+
 impl World {
-    pub async fn new(lanes: u16, settings: Settings, sinks: Vec<Arc<Scripted>>, rules: Vec<(String, RuleSettings)>) -> Self {
+    pub async fn new(lanes: u16, settings: Settings, sinks: Vec<Arc<Scripted>>, written: Vec<(String, RuleSettings)>) -> Self {
         let (dir, base) = (tempfile::tempdir().expect("a folder"), Tasks::new());
         let store = Store::open(&store::Settings::default(), dir.path(), &base).await.expect("it opens");
         let names = Arc::new(Names::of_events());
-        let traits = |_: &SinkName| Some(SinkTraits { dialect: Some(Dialect::SlackMrkdwn), target: None });
-        let rules = Arc::new(Rules::compile(&rules, &traits, &names).expect("the rules compile"));
+        let rules = compiled(&written, &names);
         let queue = Arc::new(Memory::new(LaneCount::new(lanes).expect("a number of lanes"), 1_000_000));
         let clearance = Clearance::everything();
         let jiras = Arc::default();
-        Self { store, queue, sinks, settings, jiras, clearance, rules, names, _dir: dir, _base: base }
+        Self { store, queue, sinks, settings, jiras, clearance, rules, names, clock: Clock::system(), _dir: dir, _base: base }
     }
 
     pub async fn start(&self) -> Running {
@@ -63,20 +75,25 @@ impl World {
             store: self.store.clone(),
             jiras: self.jiras.clone(),
             settings: self.settings.clone(),
-            clock: Clock::system(),
+            clock: self.clock.clone(),
             tasks: tasks.clone(),
             instance: "campaign".to_owned(),
         };
-        let route = |sink: &Arc<Scripted>| Route {
-            sink: sink.clone(),
-            clearance: self.clearance.clone(),
-            rules: self.rules.clone(),
-            names: self.names.clone(),
-        };
-        let routes: Vec<Route> = self.sinks.iter().map(route).collect();
-        let started = runtime.spawn(async move { Supervisor::start(&delivery, routes).await });
+        runtime.spawn(watch_lateness(self.sinks.clone()));
+        let routes: Vec<Route> = self.sinks.iter().map(|sink| self.route(sink)).collect();
+        let room = delivery.clone();
+        let started = runtime.spawn(async move { Supervisor::start(&room, routes).await });
         let supervisor = started.await.expect("no panic").expect("it starts");
-        Running { supervisor: Arc::new(supervisor), tasks, runtime: Some(runtime) }
+        Running { supervisor: Arc::new(supervisor), delivery, tasks, runtime: Some(runtime) }
+    }
+
+    pub fn route(&self, sink: &Arc<Scripted>) -> Route {
+        Route { sink: sink.clone(), clearance: self.clearance.clone(), enrich: false, rules: self.rules.clone(), names: self.names.clone() }
+    }
+
+    /// From now on these rules, for routes that are made after it.
+    pub fn rule(&mut self, rules: Vec<(String, RuleSettings)>) {
+        self.rules = compiled(&rules, &self.names);
     }
 
     pub async fn publish(&self, envelope: Envelope) {
@@ -95,6 +112,11 @@ impl World {
         let quiet = async || self.unfinished().await == (0, 0);
         if until(limit, quiet).await { Ok(()) } else { Err(format!("not finished: {:?} in lanes and parked", self.unfinished().await)) }
     }
+}
+
+fn compiled(rules: &[(String, RuleSettings)], names: &Names) -> Arc<Rules> {
+    let traits = |_: &SinkName| Some(SinkTraits { dialect: Some(Dialect::SlackMrkdwn), target: None, has_threads: true });
+    Arc::new(Rules::compile(rules, &traits, names).expect("the rules compile"))
 }
 
 impl Running {
@@ -141,12 +163,9 @@ pub fn settings(window: usize, max_tries: u32) -> Settings {
 pub fn rules_for(sink: &str, letters: &str) -> Vec<(String, RuleSettings)> {
     let rule = |letter: char| {
         let send = SendSettings {
-            to: name(sink),
             channel: Some(format!("#{letter}")),
-            username: None,
-            icon_url: None,
             template: Some("{{ issue.summary }}".into()),
-            blocks: None,
+            ..SendSettings::to(name(sink))
         };
         let when = format!("issue.summary.contains(\"{letter}\")");
         (format!("to {letter}"), RuleSettings { when, send: vec![send], enabled: true })

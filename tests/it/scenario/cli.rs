@@ -54,10 +54,15 @@ async fn help_tells_what_there_is() {
       demo      Run everything against a simulated Jira and Slack; needs no file and no network
       serve     Run the service
       simulate  Run the simulated Jira and Slack alone
+      check     Find what is wrong from the configuration to Jira, with the next step [alias: doctor]
       config    Check, explain or describe the configuration
+      event     Events in the archive
       trace     Show every event of an issue and what became of it at each sink
+      replay    Deliver from the archive what was never delivered, and decide anew what was filtered or
+                withheld
       dead      Dead letters: deliveries that will not succeed by waiting [alias: dlq]
       sink      Sinks: the configured destinations
+      rule      Rules: which events go where, and how they read
       queue     The road between the door and the sinks
       help      Print this message or the help of the given subcommand(s)
 
@@ -89,7 +94,7 @@ async fn a_broken_file_is_reported_whole() {
     insta::assert_snapshot!(redacted(&check.err, &stage), @r#"
     <folder>/ticketwire.toml:3: `listn` is no member of `[receiver]`
       hint: did you mean `listen`?
-    <folder>/ticketwire.toml:4: `[connection.acme]` has no proof of the sender: neither `webhook.secrets` nor `webhook.token`
+    <folder>/ticketwire.toml:4: `[connection.acme]` has no proof of the sender: neither `webhook.secrets` nor `webhook.token` nor `webhook.basic`
       hint: add `webhook = { secrets = [{ env = "HOOK_SECRET" }] }`, or `webhook = { proof = "none" }` to take what comes
     <folder>/ticketwire.toml:7: `type` of `[sink.team]`: there is no sink of type `slak`
       hint: did you mean `slack`?
@@ -171,4 +176,27 @@ async fn commands_speak_of_a_running_service() {
     std::fs::write(stage.path("token"), "admin").expect("a file");
     let nobody = stage.cli(&["queue", "status", "--admin", "http://127.0.0.1:1", "--token-file", "token"]).await;
     assert_eq!(nobody.code, 69, "{nobody:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn places_that_no_sink_owns_are_given_up_by_order() {
+    let stage = Stage::new();
+    let late = "[sink.late]\ntype = \"http\"\nurl = \"http://127.0.0.1:9/\"\nallow_private = true\n";
+    stage.configure(&format!("{}{}{late}", Scene::listening("acme"), super::DATA_SINKS));
+    let service = stage.serve().await;
+    assert_eq!(stage.cli_json(&["queue", "prune"]).await, json!([]));
+    service.terminate().await;
+
+    stage.configure(&format!("{}{}", Scene::listening("acme"), super::DATA_SINKS));
+    let service = stage.serve().await;
+    stage.post("acme", &Story::new(1, "OPS").created(), "1").await;
+    let orphan = json!([{ "sink": "late", "waiting": 1 }]);
+    assert_eq!(stage.cli_json(&["queue", "prune", "--dry-run"]).await, orphan);
+    let told = stage.cli(&["queue", "prune", "--dry-run"]).await;
+    assert_eq!(squeezed(&told.out), "SINK WAITING\nlate 1 would be given up");
+    assert_eq!(stage.cli_json(&["queue", "prune"]).await, orphan);
+    assert_eq!(stage.cli_json(&["queue", "prune"]).await, json!([]));
+    let rows = stage.cli_json(&["queue", "status"]).await;
+    assert!(rows.as_array().expect("rows").iter().all(|row| row["sink"] != "late"), "{rows}");
+    service.terminate().await;
 }

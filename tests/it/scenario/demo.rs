@@ -8,10 +8,16 @@ use crate::stage::{Stage, files_below, said};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_demo_agrees_with_itself_and_leaves_nothing() {
+    for flavour in ["cloud", "datacenter"] {
+        agrees(flavour).await;
+    }
+}
+
+async fn agrees(flavour: &str) {
     let stage = Stage::new();
     let temporary = stage.path("temporary");
     std::fs::create_dir(&temporary).expect("a folder");
-    let mut command = stage.command(&["demo", "--for", "5s", "--json"]);
+    let mut command = stage.command(&["demo", "--flavour", flavour, "--for", "5s", "--json"]);
     command.env("TMPDIR", &temporary);
     let said = tokio::time::timeout(Duration::from_secs(50), said(command)).await.expect("in time");
     assert_eq!(said.code, 0, "{said:?}");
@@ -25,5 +31,5 @@ async fn the_demo_agrees_with_itself_and_leaves_nothing() {
     assert!((1..=sent).contains(&count(&counts["delivered"]["tickets"])), "{counts}");
     let left = files_below(&temporary);
     assert!(left.is_empty() && std::fs::read_dir(&temporary).expect("a folder").next().is_none(), "left behind: {left:?}");
-    eprintln!("demo: {counts}");
+    eprintln!("demo, {flavour}: {counts}");
 }

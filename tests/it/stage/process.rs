@@ -24,6 +24,17 @@ impl Service {
         Self { child: command.spawn().expect("it starts"), out, err }
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A line of `/proc/PID/status`, as `VmHWM`, in MiB.
+    pub fn memory(&self, line: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let value = status.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(':')).expect("such a line");
+        value.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") >> 10
+    }
+
     /// The exit code, if it ended; -1 for a signal.
     pub fn ended(&mut self) -> Option<i32> {
         self.child.try_wait().expect("it can be asked").map(|status| status.code().unwrap_or(-1))
@@ -37,10 +48,19 @@ impl Service {
     /// SIGTERM: how long it took, and the exit code.
     pub async fn terminate(mut self) -> (Duration, i32) {
         let begun = Instant::now();
-        let order = format!("kill -TERM {}", self.child.id());
-        assert!(Command::new("sh").args(["-c", &order]).status().expect("a shell").success());
+        self.signal("TERM");
         let code = until("it ends after SIGTERM", STOP_LIMIT, async || self.ended()).await;
         (begun.elapsed(), code)
+    }
+
+    /// SIGHUP: reload.
+    pub fn hang_up(&self) {
+        self.signal("HUP");
+    }
+
+    fn signal(&self, name: &str) {
+        let order = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &order]).status().expect("a shell").success());
     }
 
     /// All that was printed in all lives of the stage.

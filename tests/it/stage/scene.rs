@@ -1,9 +1,10 @@
 //! A simulated Jira and Slack in this process, each behind a gate.
 
+use ticketwire::setting::Secret;
 use ticketwire::shutdown::Tasks;
-use ticketwire::simulate::{Settings, Simulation};
+use ticketwire::simulate::{Flavour, Settings, Simulation};
 
-use super::{Gate, SECRET};
+use super::{Gate, SECRET, Stage};
 
 pub struct Scene {
     pub simulation: Simulation,
@@ -14,8 +15,13 @@ pub struct Scene {
 
 impl Scene {
     pub async fn set() -> Self {
+        Self::of(Flavour::Cloud).await
+    }
+
+    pub async fn of(flavour: Flavour) -> Self {
         let tasks = Tasks::new();
-        let simulation = Simulation::start(Settings::default(), &tasks).await.expect("it starts");
+        let settings = Settings { webhook_secret: Secret::new(SECRET), ..Settings::of(flavour) };
+        let simulation = Simulation::start(settings, &tasks).await.expect("it starts");
         let (jira, slack) = (Gate::before(simulation.jira_url()).await, Gate::before(simulation.slack_url()).await);
         Self { simulation, jira, slack, tasks }
     }
@@ -23,10 +29,19 @@ impl Scene {
     /// A connection that may ask Jira.
     pub fn asking(&self) -> String {
         let (email, token) = (quoted(self.simulation.email()), quoted(self.simulation.api_token()));
+        let (flavour, auth) = match self.simulation.flavour() {
+            Flavour::Cloud => ("cloud", format!("type = \"api-token\", email = {email}, token = {token}")),
+            Flavour::Datacenter => ("datacenter", format!("type = \"pat\", token = {token}")),
+        };
         format!(
-            "[connection.acme]\nurl = {}\nflavour = \"cloud\"\nauth = {{ type = \"api-token\", email = {email}, token = {token} }}\nwebhook = {{ secrets = [{SECRET:?}] }}\n",
+            "[connection.acme]\nurl = {}\nflavour = {flavour:?}\nauth = {{ {auth} }}\nwebhook = {{ secrets = [{SECRET:?}] }}\n",
             quoted(&self.jira.url())
         )
+    }
+
+    /// What happens from now on is sent to the stage by the simulation itself.
+    pub fn sends_to(&self, stage: &Stage) {
+        self.simulation.webhook_to(format!("http://127.0.0.1:{}/hooks/acme", stage.receiver));
     }
 
     /// One that receives only.

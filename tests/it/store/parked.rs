@@ -2,7 +2,9 @@
 
 use ticketwire::clock::Timestamp;
 use ticketwire::event::{LaneId, PartitionKey};
-use ticketwire::store::{Ended, ParkedRow, ParkedState, Progress, Store, StoreError, Waiting, WaitingKey, Write};
+use ticketwire::store::{
+    DeadFilter, DeadSelection, Ended, ParkedRow, ParkedState, Progress, Store, StoreError, Waiting, WaitingKey, Write,
+};
 
 use super::fixtures::{Opened, Place, acme, archive_row, at, event_id, journal_row, on_each_database, parked_row, sink};
 
@@ -13,6 +15,7 @@ on_each_database!(
     it_is_known_where_and_how_many_wait,
     a_delivery_is_parked_once,
     dead_letters_are_retried_or_dropped,
+    dead_letters_are_found_by_what_they_are,
 );
 
 fn waiting(id: &str, number: u32, issue: &str, target: &str, not_before: i64) -> ParkedRow {
@@ -37,6 +40,10 @@ async fn due(store: &Store, now: i64, limit: usize) -> Vec<String> {
 
 async fn next(store: &Store) -> Option<Timestamp> {
     store.next_due(&sink("team"), LaneId(0)).await.expect("it can be read")
+}
+
+fn all() -> DeadFilter {
+    DeadFilter::default()
 }
 
 async fn what_is_due_comes_oldest_first_and_never_overtakes_its_issue(place: Place) {
@@ -157,27 +164,63 @@ async fn dead_letters_are_retried_or_dropped(place: Place) {
     let mut orders = opened.store.orders();
     let journal = (1..=300).map(|number| journal_row(number, "team", "#docs", Progress::Ended(Ended::Dead))).collect();
     opened.write(Write { journal, ..Write::default() }).await;
-    let all = opened.store.dead_letters(1_000).await.unwrap();
-    assert_eq!(all.iter().map(|row| row.id.clone()).collect::<Vec<_>>(), (1..=300).map(|n| format!("d{n}")).collect::<Vec<_>>());
-    assert_eq!(opened.store.dead_letters(2).await.unwrap().len(), 2);
+    let found = opened.store.dead_letters(&all(), None, 1_000).await.unwrap();
+    assert_eq!(found.iter().map(|row| row.id.clone()).collect::<Vec<_>>(), (1..=300).map(|n| format!("d{n}")).collect::<Vec<_>>());
+    assert_eq!(opened.store.dead_letters(&all(), None, 2).await.unwrap().len(), 2);
 
-    assert_eq!(opened.store.retry_dead(Some(&["d2".into(), "nobody".into()]), at(1_000)).await, Ok(1));
+    assert_eq!(opened.store.retry_dead(DeadSelection::Ids(vec!["d2".into(), "nobody".into()]), at(1_000)).await, Ok(1));
     assert!(orders.has_changed().unwrap());
     orders.mark_unchanged();
     let row = opened.store.parked_of_events(&[event_id(2)]).await.unwrap().remove(0);
     assert_eq!((row.state, row.attempts, row.not_before, row.first_at), (ParkedState::Waiting, 0, at(1_000), at(1_000)));
     assert_eq!((row.key.generation, row.reason.as_str()), (0, "ratelimited"));
     assert!(opened.store.journal_of_events(&[event_id(2)]).await.unwrap().is_empty(), "it may act again");
-    assert_eq!(opened.store.retry_dead(Some(&["d2".into()]), at(2_000)).await, Ok(0), "it is not dead any more");
+    assert_eq!(opened.store.retry_dead(DeadSelection::Ids(vec!["d2".into()]), at(2_000)).await, Ok(0), "it is not dead any more");
 
     let many: Vec<String> = (3..=202).map(|number| format!("d{number}")).collect();
-    assert_eq!(opened.store.drop_dead(Some(&many)).await, Ok(200));
+    assert_eq!(opened.store.drop_dead(DeadSelection::Ids(many)).await, Ok(200));
     assert!(orders.has_changed().unwrap());
     assert_eq!(opened.store.journal_of_events(&[event_id(3)]).await.unwrap()[0].progress, Progress::Ended(Ended::Dead));
     assert!(opened.store.parked_of_events(&[event_id(3)]).await.unwrap().is_empty());
-    assert_eq!(opened.store.retry_dead(None, at(3_000)).await, Ok(99));
-    assert_eq!(opened.store.drop_dead(None).await, Ok(0));
-    assert_eq!(opened.store.retry_dead(Some(&[]), at(3_000)).await, Ok(0), "none is not all");
+    assert_eq!(opened.store.retry_dead(DeadSelection::Matching(all()), at(3_000)).await, Ok(99));
+    assert_eq!(opened.store.drop_dead(DeadSelection::Matching(all())).await, Ok(0));
+    assert_eq!(opened.store.retry_dead(DeadSelection::Ids(vec![]), at(3_000)).await, Ok(0), "none is not all");
+}
+
+async fn dead_letters_are_found_by_what_they_are(place: Place) {
+    let opened = Opened::new(&place).await;
+    let dead = |number: u32, to: &str, target: &str, reason: &str, last_at: i64| {
+        let row = parked_row(&format!("d{number}"), number, to, target, ParkedState::Dead);
+        ParkedRow { reason: reason.into(), last_at: at(last_at), ..row }
+    };
+    let rows = vec![
+        dead(1, "team", "#docs", "Slack answered `channel_not_found`", 10),
+        dead(2, "team", "#ops", "Slack answered `channel_not_found`", 20),
+        dead(3, "team", "#ops", "100% refused_", 30),
+        dead(4, "out", "out", "HTTP 400", 40),
+    ];
+    parked(&opened, rows).await;
+    let check = async |filter: DeadFilter, expected: &[&str]| {
+        let (mut found, mut after) = (Vec::<ParkedRow>::new(), None);
+        loop {
+            let page = opened.store.dead_letters(&filter, after.as_ref().map(|(at, id): &(Timestamp, String)| (*at, id.as_str())), 1);
+            let Some(row) = page.await.unwrap().pop() else { break };
+            after = Some((row.first_at, row.id.clone()));
+            found.push(row);
+        }
+        assert_eq!(found.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), expected, "{filter:?}");
+    };
+    check(all(), &["d1", "d2", "d3", "d4"]).await;
+    check(DeadFilter { sink: Some("team".into()), ..all() }, &["d1", "d2", "d3"]).await;
+    check(DeadFilter { target: Some("#ops".into()), ..all() }, &["d2", "d3"]).await;
+    check(DeadFilter { reason: Some("CHANNEL_not".into()), ..all() }, &["d1", "d2"]).await;
+    check(DeadFilter { reason: Some("0% ref".into()), ..all() }, &["d3"]).await;
+    check(DeadFilter { reason: Some("HTTP_400".into()), ..all() }, &[]).await;
+    check(DeadFilter { since: Some(at(30)), ..all() }, &["d3", "d4"]).await;
+    let ops = DeadFilter { target: Some("#ops".into()), reason: Some("slack".into()), ..all() };
+    assert_eq!(opened.store.retry_dead(DeadSelection::Matching(ops), at(1_000)).await, Ok(1));
+    assert_eq!(opened.store.drop_dead(DeadSelection::Matching(DeadFilter { sink: Some("team".into()), ..all() })).await, Ok(2));
+    check(all(), &["d4"]).await;
 }
 
 #[test]

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use sqlx::{Connection, Executor, PgConnection};
 use ticketwire::setting::Span;
 use ticketwire::shutdown::Tasks;
-use ticketwire::store::{Ended, ParkedState, Progress, Settings, Store, TicketEffect, UserRow, Write};
+use ticketwire::store::{DeadFilter, DeadSelection, Ended, ParkedState, Progress, Settings, Store, TicketEffect, UserRow, Write};
 use tokio::task::JoinSet;
 
 use super::fixtures::{Opened, Place, acme, archive_row, at, event_id, journal_row, parked_row};
@@ -220,9 +220,12 @@ async fn a_dead_letter_is_retried_once() {
             ..Write::default()
         })
         .await;
-    let (first, second) = tokio::join!(opened.store.retry_dead(None, at(9)), other.retry_dead(None, at(9)));
+    let (first, second) = tokio::join!(
+        opened.store.retry_dead(DeadSelection::Matching(DeadFilter::default()), at(9)),
+        other.retry_dead(DeadSelection::Matching(DeadFilter::default()), at(9))
+    );
     assert_eq!(first.unwrap() + second.unwrap(), 50);
-    assert!(opened.store.dead_letters(9).await.unwrap().is_empty());
+    assert!(opened.store.dead_letters(&DeadFilter::default(), None, 9).await.unwrap().is_empty());
     let events: Vec<_> = (0..50).map(event_id).collect();
     assert!(opened.store.journal_of_events(&events).await.unwrap().is_empty());
 }
