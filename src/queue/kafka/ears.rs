@@ -12,11 +12,15 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
+use super::fault::Fault;
+
 /// What happened to a member of a group.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum News {
     Assigned(Vec<i32>),
     Revoked(Vec<i32>),
+    /// The answer to a commit: the offsets that the broker has stored.
+    Committed(Result<Vec<(i32, i64)>, Fault>),
 }
 
 #[derive(Clone, Default)]
@@ -34,6 +38,19 @@ struct Heard {
 impl Ears {
     pub(super) fn news(&self) -> Option<News> {
         self.heard().news.pop_front()
+    }
+
+    /// Who waited for the answer to a commit has it.
+    pub(super) fn committed(&self, answer: Result<Vec<(i32, i64)>, Fault>) {
+        self.heard().news.push_back(News::Committed(answer));
+    }
+
+    /// What was heard too early for whoever listened, before all that came since.
+    pub(super) fn put_back(&self, early: Vec<News>) {
+        let mut heard = self.heard();
+        for news in early.into_iter().rev() {
+            heard.news.push_front(news);
+        }
     }
 
     /// The last thing that went wrong with a connection, once.

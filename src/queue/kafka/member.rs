@@ -27,6 +27,12 @@ use crate::telemetry;
 const POLL: Duration = Duration::from_millis(100);
 /// What was passed since is shown again after a crash.
 const COMMIT_EVERY: Duration = Duration::from_millis(250);
+/// A commit without an answer is made again after so long, and after twice as long each time that this does not help: the client waits
+/// for the answer as long as it takes, even for ever.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+const ANSWERED_WITHIN_MOST: Duration = Duration::from_secs(300);
+/// How long a lane that is let go of waits for the answer to its last commit.
+const SAVED_WITHIN: Duration = Duration::from_secs(2);
 /// How long owners may finish what they have in hand before their lane goes to another process.
 const LET_GO_WITHIN: Duration = Duration::from_secs(5);
 /// When the queue closes there is less time; owners have stopped before.
@@ -43,13 +49,26 @@ pub(super) struct Member {
     pub(super) lanes: LaneCount,
     pub(super) limit: Duration,
     assigned: BTreeSet<LaneId>,
+    /// Until when the last commit may wait for its answer.
+    committing: Option<Instant>,
+    patience: Duration,
     told: BTreeMap<String, Instant>,
 }
 
 impl Member {
     pub(super) fn new(place: &Arc<Place>, clients: &Clients, topic: &str, lanes: LaneCount, limit: Duration) -> Self {
         let (place, clients, topic) = (Arc::clone(place), clients.clone(), topic.to_owned());
-        Self { place, clients, topic, lanes, limit, assigned: BTreeSet::new(), told: BTreeMap::new() }
+        Self {
+            place,
+            clients,
+            topic,
+            lanes,
+            limit,
+            assigned: BTreeSet::new(),
+            committing: None,
+            patience: ANSWERED_WITHIN,
+            told: BTreeMap::new(),
+        }
     }
 
     /// Until the place is given up or the queue closes. A consumer that is of no more use is replaced.
@@ -81,7 +100,8 @@ impl Member {
             tracing::error!(sink = %self.place.sink, "`{}` is cut off from its group: {}", self.place.sink, self.explain(&err));
         }
         let is_lost = !self.is_ending();
-        self.let_go(&consumer, self.assigned.clone(), if is_lost { Duration::ZERO } else { CLOSED_WITHIN }, is_lost);
+        self.let_go(&consumer, ears, self.assigned.clone(), if is_lost { Duration::ZERO } else { CLOSED_WITHIN }, is_lost);
+        self.committing = None;
         self.place.set_consumer(None);
         ears.close();
         // The sources are gone: this is the last of it, unless somebody asks something of it right now.
@@ -98,7 +118,9 @@ impl Member {
             self.mend(consumer);
             if Instant::now() >= commit_at {
                 commit_at = Instant::now() + COMMIT_EVERY;
-                self.commit(consumer, &self.assigned.clone());
+                if self.committing.is_none_or(|until| Instant::now() >= until) {
+                    self.commit(consumer, ears, &self.assigned.clone());
+                }
             }
         }
         Ok(())
@@ -123,9 +145,10 @@ impl Member {
                     let lanes = partitions.iter().filter_map(|partition| lane_of(*partition)).collect();
                     // What another has by now, nobody here can commit.
                     let is_lost = consumer.assignment_lost();
-                    self.let_go(consumer, lanes, if is_lost { Duration::ZERO } else { LET_GO_WITHIN }, is_lost);
+                    self.let_go(consumer, ears, lanes, if is_lost { Duration::ZERO } else { LET_GO_WITHIN }, is_lost);
                     consumer.incremental_unassign(&list(&self.topic, &partitions))?;
                 }
+                News::Committed(answer) => self.note(answer),
             }
         }
         Ok(())
@@ -149,14 +172,14 @@ impl Member {
     }
 
     /// Takes lanes back, waits for their owners, and commits what they passed.
-    fn let_go(&mut self, consumer: &Asking, lanes: BTreeSet<LaneId>, limit: Duration, is_lost: bool) {
+    fn let_go(&mut self, consumer: &Arc<Asking>, ears: &Ears, lanes: BTreeSet<LaneId>, limit: Duration, is_lost: bool) {
         self.assigned = self.assigned.difference(&lanes).copied().collect();
         self.hand_out();
         let until = Instant::now() + limit;
         while lanes.iter().any(|lane| self.place.owners.is_owned(*lane)) && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(2));
         }
-        if !is_lost && !self.commit(consumer, &lanes) {
+        if !is_lost && !self.save(consumer, ears, &lanes) {
             self.place.note_unsaved();
         }
         for lane in lanes {
@@ -164,25 +187,64 @@ impl Member {
         }
     }
 
-    /// Waits for the answer, which librdkafka gives in no other way; deliveries go on meanwhile.
-    fn commit(&mut self, consumer: &Asking, lanes: &BTreeSet<LaneId>) -> bool {
-        let passed = |lane: &LaneId| Some((*lane, self.place.feed(*lane).to_commit()?));
+    /// Commits what was passed of these lanes, and waits for the answer. What else is heard meanwhile waits its turn.
+    fn save(&mut self, consumer: &Arc<Asking>, ears: &Ears, lanes: &BTreeSet<LaneId>) -> bool {
+        let until = Instant::now() + SAVED_WITHIN;
+        let mut later = Vec::new();
+        self.commit(consumer, ears, lanes);
+        while self.is_unsaved(lanes) && Instant::now() < until {
+            if self.poll(consumer, POLL.min(until - Instant::now())).is_err() {
+                break;
+            }
+            while let Some(news) = ears.news() {
+                match news {
+                    News::Committed(answer) => self.note(answer),
+                    other => later.push(other),
+                }
+            }
+            if self.committing.is_none() && self.is_unsaved(lanes) {
+                std::thread::sleep(POLL);
+                self.commit(consumer, ears, lanes);
+            }
+        }
+        ears.put_back(later);
+        !self.is_unsaved(lanes)
+    }
+
+    fn is_unsaved(&self, lanes: &BTreeSet<LaneId>) -> bool {
+        lanes.iter().any(|lane| self.place.feed(*lane).to_commit().is_some())
+    }
+
+    /// Asks the broker to store what was passed. The answer comes as news, from a thread that may wait for it: this one must go on polling.
+    fn commit(&mut self, consumer: &Arc<Asking>, ears: &Ears, lanes: &BTreeSet<LaneId>) {
+        let passed = |lane: &LaneId| Some((i32::from(lane.0), self.place.feed(*lane).to_commit()?));
         let offsets: Vec<_> = lanes.iter().filter_map(passed).collect();
         if offsets.is_empty() {
-            return true;
+            return;
         }
-        let list = list_with(&self.topic, offsets.iter().map(|(lane, offset)| (lane.0.into(), *offset)));
-        match list.and_then(|list| Ok(consumer.commit(&list, CommitMode::Sync)?)) {
-            Ok(()) => {
-                for (lane, offset) in offsets {
-                    self.place.feed(lane).committed(offset);
-                }
-                true
+        let (consumer, ears, topic) = (Arc::clone(consumer), ears.clone(), self.topic.clone());
+        let commit = move || {
+            let list = list_with(&topic, offsets.iter().copied());
+            ears.committed(list.and_then(|list| Ok(consumer.commit(&list, CommitMode::Sync)?)).map(|()| offsets));
+        };
+        match std::thread::Builder::new().name(format!("queue commit {}", self.place.sink)).spawn(commit) {
+            Ok(_) => {
+                self.patience = if self.committing.is_some() { (self.patience * 2).min(ANSWERED_WITHIN_MOST) } else { ANSWERED_WITHIN };
+                self.committing = Some(Instant::now() + self.patience);
             }
-            Err(fault) => {
-                self.tell(&format!("places cannot be stored, which is tried again: {fault}"));
-                false
+            Err(err) => self.tell(&format!("places cannot be stored, which is tried again: no thread can be started: {err}")),
+        }
+    }
+
+    /// The answer to a commit.
+    fn note(&mut self, answer: Result<Vec<(i32, i64)>, Fault>) {
+        self.committing = None;
+        match answer {
+            Ok(stored) => {
+                let of_lanes = stored.into_iter().filter_map(|(partition, offset)| Some((lane_of(partition)?, offset)));
+                of_lanes.filter(|(lane, _)| lane.0 < self.lanes.get()).for_each(|(lane, offset)| self.place.feed(lane).committed(offset));
             }
+            Err(fault) => self.tell(&format!("places cannot be stored, which is tried again: {fault}")),
         }
     }
 
