@@ -3,19 +3,21 @@
 //! For sites that never repeat a webhook. While anything of a lane waits here, all of that lane goes behind it, so order is kept; what
 //! was handed to the broker without an answer may come there twice. Full is full: then the door says 503 as without a spool.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::embedded::{self, Embedded};
 use super::{Backlog, Lane, PublishError, Queue, QueueError, Subscription};
 use crate::backoff::Backoff;
-use crate::event::{Envelope, LaneCount, LaneId, Position};
+use crate::event::{Envelope, LaneCount, LaneId, PartitionKey, Position};
 use crate::setting::SinkName;
 use crate::shutdown::Tasks;
 
@@ -166,9 +168,8 @@ async fn drain_all(road: Arc<dyn Queue>, mut subscription: Box<dyn Subscription>
     }
 }
 
-/// What waits in one lane follows, one after another.
+/// What waits in one lane follows: issues side by side, the events of each one after another.
 async fn drain(road: Arc<dyn Queue>, mut lane: Box<dyn Lane>, stop: CancellationToken) {
-    let backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
     loop {
         let window = tokio::select! {
             () = stop.cancelled() => return,
@@ -178,21 +179,29 @@ async fn drain(road: Arc<dyn Queue>, mut lane: Box<dyn Lane>, stop: Cancellation
             Ok(window) => window,
             Err(err) => return tracing::warn!(lane = %lane.id(), "lane {} of the spool cannot be read: {err}", lane.id()),
         };
+        let Some(last) = window.last().map(|seen| seen.position) else { continue };
+        let mut chains: HashMap<PartitionKey, Vec<Arc<Envelope>>> = HashMap::new();
         for seen in window {
-            let follows = async {
-                let mut failures = 0;
-                while !is_taken(road.as_ref(), &seen.envelope).await {
-                    failures += 1;
-                    tokio::time::sleep(backoff.after(failures)).await;
-                }
-            };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = follows => {}
-            }
-            if lane.advance(seen.position).await.is_err() {
-                return;
-            }
+            chains.entry(seen.envelope.event.partition_key.clone()).or_default().push(seen.envelope);
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = join_all(chains.into_values().map(|chain| follow(road.as_ref(), chain))) => {}
+        }
+        if lane.advance(last).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Returns when the road has taken all of them.
+async fn follow(road: &dyn Queue, chain: Vec<Arc<Envelope>>) {
+    let backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
+    for envelope in chain {
+        let mut failures = 0;
+        while !is_taken(road, &envelope).await {
+            failures += 1;
+            tokio::time::sleep(backoff.after(failures)).await;
         }
     }
 }

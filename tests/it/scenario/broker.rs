@@ -58,8 +58,8 @@ async fn away(broker: &Server, url: &str, spool: bool) {
     let back = load.count();
     until("events are taken again", LIMIT, async || (load.count() > back + 300).then_some(())).await;
     let taken = load.stop().await;
-    all_in_order(&stage, &taken, during).await;
-    stage.drained(&["events", "tickets"], LIMIT).await;
+    stage.drained(&["spool", "events", "tickets"], LIMIT).await;
+    all_in_order(&stage, &taken, &during);
     assert_eq!(stage.cli_json(&["dead", "list"]).await, json!([]));
     let count: usize = taken.values().map(|taken| taken.ids.len()).sum();
     eprintln!("broker: away for {outage:?}, spool {spool}: {count} accepted, {meanwhile} of them meanwhile, 0 missing, in order");
@@ -76,16 +76,13 @@ async fn spool_or_refuse(stage: &Stage, spool: bool) -> Vec<String> {
     answer.ids
 }
 
-/// Everything is in the file, each issue in its order; a repeat comes only where the broker went away in the middle of something.
-async fn all_in_order(stage: &Stage, taken: &BTreeMap<u64, Taken>, others: Vec<String>) {
-    let accepted: Vec<&String> = taken.values().flat_map(|taken| &taken.ids).chain(&others).collect();
-    let ids = until("all that was accepted is in the file", LIMIT, async || {
-        let ids = stage.ids(super::EVENTS);
-        let first: HashMap<&String, usize> = ids.iter().enumerate().rev().map(|(at, id)| (id, at)).collect();
-        accepted.iter().all(|id| first.contains_key(*id)).then(|| ids.clone())
-    })
-    .await;
+/// Everything is in the file, once, and each issue in its order.
+fn all_in_order(stage: &Stage, taken: &BTreeMap<u64, Taken>, others: &[String]) {
+    let ids = stage.ids(super::EVENTS);
     let first: HashMap<&String, usize> = ids.iter().enumerate().rev().map(|(at, id)| (id, at)).collect();
+    let accepted = taken.values().flat_map(|taken| &taken.ids).chain(others);
+    let missing: Vec<&String> = accepted.filter(|id| !first.contains_key(id)).collect();
+    assert!(missing.is_empty(), "{} are not in the file: {missing:?}", missing.len());
     for (issue, taken) in taken {
         let places: Vec<usize> = taken.ids.iter().map(|id| first[id]).collect();
         assert!(places.is_sorted(), "issue {issue} is out of order in the file");
