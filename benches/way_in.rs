@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::json;
+use ticketwire::app::renew;
 use ticketwire::queue::embedded::{self, Embedded};
 
 use measure::body::Description;
@@ -58,7 +59,7 @@ fn main() -> anyhow::Result<()> {
 
 /// The embedded queue for the receiver that is called so.
 async fn embedded_queue(name: String, place: PathBuf) -> anyhow::Result<Option<receivers::Road>> {
-    let open = || Embedded::open(&embedded::Settings::default(), &place.join("queue"));
+    let open = || Embedded::open(&embedded::Settings::default(), &place.join("queue"), Some(renew));
     Ok(if name == "receiver" { Some(Arc::new(open()?)) } else { None })
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde_json::json;
 use sqlx::{Connection, Executor};
-use ticketwire::app::{self, Roles};
+use ticketwire::app::{self, Roles, renew};
 use ticketwire::clock::Clock;
 use ticketwire::config::Config;
 use ticketwire::event::Envelope;
@@ -38,7 +38,7 @@ fn names(sinks: &str) -> anyhow::Result<Vec<SinkName>> {
 pub fn fill(sinks: &str, events: u64, place: &Path) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let queue = Arc::new(Embedded::open(&embedded::Settings::default(), &place.join("data/queue"))?);
+        let queue = Arc::new(Embedded::open(&embedded::Settings::default(), &place.join("data/queue"), Some(renew))?);
         for sink in names(sinks)?.iter().chain([&SinkName::archive()]) {
             drop(queue.subscribe(sink).await?);
         }
@@ -56,7 +56,8 @@ pub fn fill(sinks: &str, events: u64, place: &Path) -> anyhow::Result<()> {
                 to_markdown,
             };
             for event in normalize(&received) {
-                by_issue.push_back(Arc::new(Envelope { event, raw: raw.clone(), target: None, traceparent: None, received: None }));
+                let envelope = Envelope { event, raw: raw.clone(), target: None, traceparent: None, received: None, renewable: true };
+                by_issue.push_back(Arc::new(envelope));
             }
             if under_way.len() >= AT_ONCE
                 && let Some(published) = under_way.join_next().await

@@ -69,7 +69,7 @@ where
 /// The door as it is in the service, with its metrics and logs.
 fn durable(listener: TcpListener, queue: Road, tasks: &Tasks) -> anyhow::Result<()> {
     let exporter = telemetry::install()?;
-    telemetry::install_logs("info")?;
+    telemetry::install_logs("info", None)?;
     let door = Door::new(vec![body::source()?], queue, Clock::system(), to_markdown, receive::Settings::default());
     let stop = tasks.token().clone();
     tasks.spawn("receiver", async move {

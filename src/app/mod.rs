@@ -31,6 +31,7 @@ pub use check::{Finding, Level, Running as RunningService, check};
 pub use prepare::{Prepared, prepare};
 pub use rehearse::{recorded, rehearsal};
 pub use reload::NotReloaded;
+pub use road::renew;
 pub use roles::Roles;
 
 use reload::Live;

@@ -8,9 +8,12 @@ use tokio::time::Instant;
 
 use super::roles::Roles;
 use crate::config::Config;
+use crate::event::{Came, Delivered, Event};
+use crate::jira::{Headers, Received, normalize};
 use crate::queue::embedded::{self, Embedded};
 use crate::queue::spool::Spool;
 use crate::queue::{Queue, QueueError, Share, amqp, kafka};
+use crate::render;
 use crate::setting::SinkName;
 use crate::shutdown::Tasks;
 
@@ -23,7 +26,20 @@ pub(super) async fn connect(config: &Config, share: watch::Receiver<Share>) -> R
     Ok(match (&config.queue.amqp, &config.queue.kafka) {
         (Some(broker), _) => rabbitmq(broker, config, share).await?,
         (None, Some(broker)) => kafka(broker, config).await?,
-        (None, None) => Arc::new(Embedded::open(&config.queue.embedded, &config.data_dir.join("queue"))?),
+        (None, None) => Arc::new(Embedded::open(&config.queue.embedded, &config.data_dir.join("queue"), Some(renew))?),
+    })
+}
+
+/// The events of a webhook as the door made them.
+pub fn renew(came: &Came<'_>, body: &[u8]) -> Vec<Event> {
+    let Delivered { identifier, retry, flow, .. } = came.delivered;
+    normalize(&Received {
+        connection: came.connection,
+        base_url: came.source,
+        body,
+        headers: &Headers { identifier: identifier.clone(), retry: *retry, flow: flow.clone() },
+        received_at: came.received_at,
+        to_markdown: render::to_markdown,
     })
 }
 

@@ -99,7 +99,7 @@ pub fn read_binary<'a>(
     let flag = |name: &'static str| ours(name).and_then(|text| text.parse().ok()).ok_or(BinaryError::Attribute(name));
     let secrecy = Secrecy { level_known: flag(LEVEL_KNOWN)?, project_private: flag(PROJECT_PRIVATE)? };
     let event = event(&attribute, secrecy, data)?;
-    Ok(Envelope { event, raw, target, traceparent: attribute("traceparent").map(str::to_owned), received: None })
+    Ok(Envelope { event, raw, target, traceparent: attribute("traceparent").map(str::to_owned), received: None, renewable: false })
 }
 
 /// What to make of an event of ours that this version cannot read: `event.unrecognized` under the same id, with the whole message as
@@ -125,7 +125,7 @@ pub fn read_unrecognized<'a>(attribute: impl Fn(&str) -> Option<&'a str>, body: 
         })),
     };
     let event = event(&attribute, Secrecy::default(), data).ok()?;
-    Some(Envelope { event, raw: body.clone(), target: None, traceparent: None, received: None })
+    Some(Envelope { event, raw: body.clone(), target: None, traceparent: None, received: None, renewable: false })
 }
 
 fn event<'a>(attribute: &impl Fn(&str) -> Option<&'a str>, secrecy: Secrecy, data: Data) -> Result<Event, BinaryError> {

@@ -20,7 +20,7 @@ impl Members {
             return Self(None);
         }
         let written = to_raw_value(&Written(members)).expect("text and JSON are written as JSON");
-        if !written.get().contains(['\n', '\r']) {
+        if memchr::memchr2(b'\n', b'\r', written.get().as_bytes()).is_none() {
             return Self(Some(written));
         }
         Self(Some(RawValue::from_string(compact(written.get())).expect("JSON without its white space is JSON")))

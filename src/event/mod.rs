@@ -12,6 +12,7 @@ mod json;
 mod kind;
 mod lane;
 mod markup;
+mod renewal;
 mod shorten;
 
 pub use binary::{Binary, BinaryError, binary, read_binary, read_unrecognized};
@@ -30,6 +31,7 @@ pub use json::Members;
 pub use kind::Kind;
 pub use lane::{LaneCount, LaneId, PartitionKey, Position};
 pub use markup::{Markup, ToMarkdown};
+pub use renewal::{Came, Renew};
 
 use serde::{Deserialize, Serialize};
 

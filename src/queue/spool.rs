@@ -43,7 +43,7 @@ pub struct Spool {
 impl Spool {
     /// Opens the log in `dir`; what an earlier process left there follows at once.
     pub async fn open(road: Arc<dyn Queue>, settings: &embedded::Settings, dir: &Path, tasks: &Tasks) -> Result<Arc<Self>, QueueError> {
-        let local = Embedded::open(&embedded::Settings { lanes: road.lanes(), ..settings.clone() }, dir)?;
+        let local = Embedded::open(&embedded::Settings { lanes: road.lanes(), ..settings.clone() }, dir, None)?;
         let place: SinkName = "spool".parse().expect("a name");
         let spooling = road.lanes().lanes().map(|_| AtomicU64::new(0)).collect();
         let subscription = local.subscribe(&place).await?;

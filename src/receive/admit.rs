@@ -10,7 +10,7 @@ use super::fold::Folds;
 use super::recent::Recent;
 use super::verify::{Credentials, NotProven, Verified, Verifier};
 use crate::clock::Clock;
-use crate::event::{Envelope, Event, EventId, ToMarkdown};
+use crate::event::{Envelope, Event, EventId, Kind, ToMarkdown};
 use crate::jira::{Headers, Received, normalize};
 use crate::queue::{PublishError, Queue};
 use crate::setting::{BaseUrl, ConnectionName};
@@ -108,7 +108,11 @@ impl Admission {
         }
         let envelopes: Vec<Arc<Envelope>> = events
             .into_iter()
-            .map(|event| Arc::new(Envelope { event, raw: body.clone(), target: None, traceparent: None, received: Some(received) }))
+            .map(|event| {
+                // The id of a body that says nothing may be random.
+                let renewable = event.kind() != Kind::Unrecognized;
+                Arc::new(Envelope { event, raw: body.clone(), target: None, traceparent: None, received: Some(received), renewable })
+            })
             .collect();
         match tokio::time::timeout(PUBLISH_LIMIT, self.queue.publish(envelopes.clone())).await {
             Ok(published) => published.map_err(NotAdmitted::NotStored)?,

@@ -45,6 +45,7 @@ fn outward(delivery: &Enriched, include_raw: bool) -> Envelope {
         target: None,
         traceparent: delivery.envelope.traceparent.clone(),
         received: None,
+        renewable: false,
     }
 }
 

@@ -51,7 +51,7 @@ pub fn enriched(number: u32) -> Enriched {
         data,
     };
     let raw = Bytes::from_static(br#"{"webhookEvent":"jira:issue_created"}"#);
-    let envelope = Envelope { event: event.clone(), raw, target: None, traceparent: None, received: None };
+    let envelope = Envelope { event: event.clone(), raw, target: None, traceparent: None, received: None, renewable: false };
     Enriched {
         envelope: Arc::new(envelope),
         event: Arc::new(event),

@@ -10,7 +10,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use ticketwire::clock::Timestamp;
-use ticketwire::event::{Envelope, Event, Kind, Markup, Restricted, structured};
+use ticketwire::event::{Envelope, Event, Kind, Markup, Restricted, ToMarkdown, structured};
 use ticketwire::jira::{Headers, Received, normalize};
 
 const RECEIVED_MS: i64 = 1_765_450_000_000;
@@ -40,13 +40,17 @@ fn events_of(body: &[u8]) -> Vec<Event> {
 }
 
 fn events_through(connection: &str, body: &[u8], identifier: Option<String>) -> Vec<Event> {
+    events_by(connection, body, identifier, as_written)
+}
+
+fn events_by(connection: &str, body: &[u8], identifier: Option<String>, to_markdown: ToMarkdown) -> Vec<Event> {
     let received = Received {
         connection: &connection.parse().expect("a name"),
         base_url: &"https://acme.atlassian.net".parse().expect("a base URL"),
         body,
         headers: &Headers { identifier, retry: 1, flow: Some("primary".to_owned()) },
         received_at: Timestamp::from_ms(RECEIVED_MS),
-        to_markdown: as_written,
+        to_markdown,
     };
     normalize(&received)
 }
@@ -59,7 +63,7 @@ fn as_written(markup: Markup<'_>) -> String {
 }
 
 fn published(event: Event) -> serde_json::Value {
-    let envelope = Envelope { event, raw: bytes::Bytes::new(), target: None, traceparent: None, received: None };
+    let envelope = Envelope { event, raw: bytes::Bytes::new(), target: None, traceparent: None, received: None, renewable: false };
     serde_json::from_slice(&structured(&envelope, &envelope.event, false)).expect("an event is JSON")
 }
 
@@ -86,6 +90,20 @@ fn every_body_becomes_the_frozen_events() {
     let added: Vec<_> = actual.difference(&expected).collect();
     let lost: Vec<_> = expected.difference(&actual).collect();
     assert!(added.is_empty() && lost.is_empty(), "not as frozen: {added:#?}\nbut frozen: {lost:#?}");
+}
+
+#[test]
+fn every_event_in_brief_is_made_again_as_it_was() {
+    for (name, body) in own_bodies() {
+        let events = events_by("acme", &body, None, ticketwire::render::to_markdown);
+        for event in events.into_iter().filter(|event| event.kind() != Kind::Unrecognized) {
+            let raw = bytes::Bytes::from(body.clone());
+            let envelope = Envelope { event, raw, target: None, traceparent: None, received: None, renewable: true };
+            let written = [envelope.encode_brief_head(), body.clone()].concat();
+            assert!(written.len() < body.len() + 1_024, "{name}: {} bytes beside the body", written.len() - body.len());
+            assert_eq!(Envelope::decode_any(&written.into(), ticketwire::app::renew).expect("it is read"), envelope, "{name}");
+        }
+    }
 }
 
 #[test]

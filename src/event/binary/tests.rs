@@ -39,7 +39,7 @@ fn envelope(raw: impl Into<Bytes>) -> Envelope {
         secrecy: Secrecy::default(),
         data,
     };
-    Envelope { event, raw: raw.into(), target: None, traceparent: None, received: None }
+    Envelope { event, raw: raw.into(), target: None, traceparent: None, received: None, renewable: false }
 }
 
 fn comment(text: &str) -> Entity {

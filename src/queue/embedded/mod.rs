@@ -44,7 +44,7 @@ use self::tail::Tail;
 use self::writer::{Answer, Publication, Request, Writer};
 use super::{Backlog, PublishError, Queue, QueueError, Subscription};
 use crate::clock::Timestamp;
-use crate::event::{Envelope, LaneCount, LaneId, Position};
+use crate::event::{Envelope, LaneCount, LaneId, Position, Renew};
 use crate::setting::SinkName;
 
 /// What may wait for the writer, in KiB: as much as the door lets in at a time.
@@ -60,11 +60,14 @@ pub struct Embedded {
     requests: SyncSender<Request>,
     waiting: Arc<Semaphore>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    is_brief: bool,
 }
 
 impl Embedded {
     /// Reads the log; a million waiting events take about a second. The directory is made if need be.
-    pub fn open(settings: &Settings, dir: &Path) -> Result<Self, QueueError> {
+    ///
+    /// With `renew` the log holds events in brief, and only who has it can read them: it must be the same for a directory ever after.
+    pub fn open(settings: &Settings, dir: &Path, renew: Option<Renew>) -> Result<Self, QueueError> {
         let log_dir = dir.join("log");
         std::fs::create_dir_all(&log_dir).map_err(|err| unusable(dir, &err))?;
         // The engine's files are readable by all, and raw bodies are not for all.
@@ -79,7 +82,7 @@ impl Embedded {
         }
 
         let closing = CancellationToken::new();
-        let (reader, reading) = Reader::new(Arc::clone(&log));
+        let (reader, reading) = Reader::new(Arc::clone(&log), renew);
         let tail = |lane| Tail::new(log.last(lane), settings.ring_events, settings.ring_size.length());
         let shared = Arc::new(Shared {
             lanes: settings.lanes,
@@ -92,7 +95,7 @@ impl Embedded {
         let (requests, asked) = sync_channel(REQUESTS_MAX);
         let threads = start(&shared, &log, asked, reading, settings.unclaimed_after.0).map_err(|err| unusable(dir, &err))?;
         let waiting = Arc::new(Semaphore::new(WAITING_KIB as usize));
-        Ok(Self { shared, requests, waiting, threads: Mutex::new(threads) })
+        Ok(Self { shared, requests, waiting, threads: Mutex::new(threads), is_brief: renew.is_some() })
     }
 
     /// Whether anything of a lane waits for a sink that has a place here.
@@ -136,7 +139,8 @@ impl Queue for Embedded {
         let Some(first) = batch.first() else { return Ok(()) };
         let lane = first.event.partition_key.lane(self.shared.lanes);
         debug_assert!(batch.iter().all(|envelope| envelope.event.partition_key == first.event.partition_key), "one partition key");
-        let entries: Vec<Entry> = batch.iter().map(|envelope| Entry::new(envelope.encode_head(), envelope.raw.clone())).collect();
+        let head = if self.is_brief { Envelope::encode_brief_head } else { Envelope::encode_head };
+        let entries: Vec<Entry> = batch.iter().map(|envelope| Entry::new(head(envelope), envelope.raw.clone())).collect();
         let bytes = entries.iter().map(Entry::length).sum();
         let gone = || PublishError::Unavailable(CLOSED.to_owned());
         let room = self.room(bytes).await.ok_or_else(gone)?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::log::{Log, unreadable};
-use crate::event::{Envelope, LaneId, Position};
+use crate::event::{Envelope, LaneId, Position, Renew};
 use crate::queue::{QueueError, Seen};
 
 /// Readers beyond these wait in turn.
@@ -36,13 +36,13 @@ struct Ask {
 
 impl Reader {
     /// The asking end, and the work of the thread.
-    pub(super) fn new(log: Arc<Log>) -> (Self, impl FnOnce() + Send + 'static) {
+    pub(super) fn new(log: Arc<Log>, renew: Option<Renew>) -> (Self, impl FnOnce() + Send + 'static) {
         let (asks, mut asked) = mpsc::channel::<Ask>(WAITING_MAX);
         let work = move || {
             while let Some(Ask { read, answer }) = asked.blocking_recv() {
                 // Whoever does not wait any more needs no answer.
                 if !answer.is_closed() {
-                    drop(answer.send(seen(&log, &read)));
+                    drop(answer.send(seen(&log, &read, renew)));
                 }
             }
         };
@@ -59,13 +59,14 @@ impl Reader {
 }
 
 /// Up to the first that cannot be decoded; Err if that is the first of all.
-fn seen(log: &Log, read: &Read) -> Result<Vec<Seen>, QueueError> {
+fn seen(log: &Log, read: &Read, renew: Option<Renew>) -> Result<Vec<Seen>, QueueError> {
     let &Read { lane, from, end, bytes } = read;
     let entries = catch_unwind(AssertUnwindSafe(|| log.read(lane, from, end, bytes)));
     let entries = entries.unwrap_or_else(|_| Err(unreadable(lane, from, "the log contradicts itself")))?;
     let mut seen = Vec::with_capacity(entries.len());
     for (position, bytes) in entries {
-        match Envelope::decode(&bytes) {
+        let decoded = renew.map_or_else(|| Envelope::decode(&bytes), |renew| Envelope::decode_any(&bytes, renew));
+        match decoded {
             Ok(envelope) => seen.push(Seen { position: Position(position), envelope: Arc::new(envelope) }),
             Err(err) if seen.is_empty() => return Err(unreadable(lane, position, &err.to_string())),
             Err(_) => break,
@@ -95,7 +96,7 @@ mod tests {
         let mut entries = [Entry::new(vec![9, 0, 0], Bytes::new()), Entry::new(vec![1, 255], Bytes::new())];
         batch.append(LaneId(3), 1, &mut entries).expect("fits");
         log.write(&mut batch, true).expect("written");
-        let (reader, work) = Reader::new(log);
+        let (reader, work) = Reader::new(log, None);
         let thread = std::thread::spawn(work);
         for (from, why) in [(1, "format 9"), (2, "ends too early"), (3, "Not Found")] {
             let read = reader.clone().read(Read { lane: LaneId(3), from, end: from + 1, bytes: 0 });

@@ -94,7 +94,7 @@ fn event(issue: u32, number: u32) -> Arc<Envelope> {
         secrecy: Secrecy::default(),
         data,
     };
-    Arc::new(Envelope { event, raw: "{}".into(), target: None, traceparent: None, received: None })
+    Arc::new(Envelope { event, raw: "{}".into(), target: None, traceparent: None, received: None, renewable: false })
 }
 
 async fn publish(spool: &Spool, numbers: std::ops::Range<u32>) {

@@ -220,7 +220,7 @@ pub fn envelope(number: u32, issue: u32, summary: &str) -> Envelope {
         secrecy: Secrecy { level_known: true, project_private: false },
         data,
     };
-    Envelope { event, raw: "{}".into(), target: None, traceparent: None, received: None }
+    Envelope { event, raw: "{}".into(), target: None, traceparent: None, received: None, renewable: false }
 }
 
 /// Which numbers each (target, issue) saw, in order.

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
+use ticketwire::app::renew;
 use ticketwire::clock::Timestamp;
 use ticketwire::config::Config;
-use ticketwire::event::{Envelope, Event, binary, read_binary, read_structured, read_unrecognized};
+use ticketwire::event::{Envelope, Event, Kind, binary, read_binary, read_structured, read_unrecognized};
 use ticketwire::jira::{Headers, Received, content_hash, normalize};
 use ticketwire::receive::{Credentials, Proof, Verifier};
 use ticketwire::setting::Secret;
@@ -34,10 +35,20 @@ pub fn normalized(body: &[u8], choice: u64) -> Result<(), String> {
         "an id of another form",
     )?;
     for event in &events {
-        let envelope =
-            Envelope { event: event.clone(), raw: Bytes::copy_from_slice(body), target: None, traceparent: None, received: None };
+        let envelope = Envelope {
+            event: event.clone(),
+            raw: Bytes::copy_from_slice(body),
+            target: None,
+            traceparent: None,
+            received: None,
+            renewable: false,
+        };
         let read = Envelope::decode(&envelope.encode().into()).map_err(|err| err.to_string())?;
         promise(read == envelope, "the queue gives back something else")?;
+        let brief = Envelope { renewable: event.kind() != Kind::Unrecognized, ..envelope.clone() };
+        let written = [brief.encode_brief_head(), body.to_vec()].concat();
+        let read = Envelope::decode_any(&written.into(), renew).map_err(|err| err.to_string())?;
+        promise(read == brief, "an event in brief is made again as something else")?;
         if choice.is_multiple_of(4) {
             let message = binary(&envelope, 64 << 20);
             let find = |list: &'_ [(&'static str, String)], name: &str| {
@@ -115,7 +126,7 @@ pub fn message(text: &[u8], _: u64) -> Result<(), String> {
 pub fn line(text: &[u8], _: u64) -> Result<(), String> {
     let Ok(value) = serde_json::from_slice(text) else { return Ok(()) };
     if let Ok(event) = read_structured(&value) {
-        let envelope = Envelope { event, raw: Bytes::new(), target: None, traceparent: None, received: None };
+        let envelope = Envelope { event, raw: Bytes::new(), target: None, traceparent: None, received: None, renewable: false };
         Envelope::decode(&envelope.encode().into()).map_err(|err| format!("what was read cannot be written: {err}"))?;
     }
     Ok(())

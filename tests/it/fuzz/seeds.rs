@@ -52,7 +52,8 @@ impl Seeds {
             let value = serde_json::from_slice::<Value>(body).unwrap_or_default();
             texts_in(&value, &mut seeds);
             for event in events_of(body) {
-                let envelope = Envelope { event, raw: body.clone().into(), target: None, traceparent: None, received: None };
+                let envelope =
+                    Envelope { event, raw: body.clone().into(), target: None, traceparent: None, received: None, renewable: false };
                 seeds.envelopes.push(envelope.encode());
                 let message = binary(&envelope, 1 << 20);
                 let headers = message.attributes.iter().chain(&message.ours).map(|(name, value)| format!("{name}: {value}\n"));

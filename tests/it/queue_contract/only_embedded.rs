@@ -15,7 +15,7 @@ use super::stage::{Home, Stage, Which, embedded, event, events, ids, ids_of, lan
 async fn a_full_disk_refuses_and_says_what_to_do() {
     let dir = tempfile::tempdir().expect("a directory");
     let full = Settings { min_free: Some(ByteSize(1 << 60)), ..settings(Which::Embedded) };
-    let queue = Embedded::open(&full, dir.path()).expect("opened");
+    let queue = Embedded::open(&full, dir.path(), None).expect("opened");
     let PublishError::Full(why) = queue.publish(vec![event(7, 0)]).await.expect_err("refused") else { panic!("not full") };
     assert!(why.contains("make room"), "{why}");
     assert!(matches!(queue.check().await, Err(QueueError::Full(why)) if why.contains("make room")));
@@ -27,21 +27,21 @@ async fn a_full_disk_refuses_and_says_what_to_do() {
 #[tokio::test]
 async fn a_second_process_is_refused_until_the_first_is_gone() {
     let dir = tempfile::tempdir().expect("a directory");
-    let first = Embedded::open(&settings(Which::Embedded), dir.path()).expect("opened");
-    let refused = Embedded::open(&settings(Which::Embedded), dir.path()).err();
+    let first = Embedded::open(&settings(Which::Embedded), dir.path(), None).expect("opened");
+    let refused = Embedded::open(&settings(Which::Embedded), dir.path(), None).err();
     assert!(matches!(refused, Some(QueueError::Unusable(why)) if why.contains("another process")));
     drop(first);
-    drop(Embedded::open(&settings(Which::Embedded), dir.path()).expect("opened again"));
+    drop(Embedded::open(&settings(Which::Embedded), dir.path(), None).expect("opened again"));
 }
 
 #[tokio::test]
 async fn another_number_of_lanes_is_refused() {
     let dir = tempfile::tempdir().expect("a directory");
-    drop(Embedded::open(&settings(Which::Embedded), dir.path()).expect("opened"));
+    drop(Embedded::open(&settings(Which::Embedded), dir.path(), None).expect("opened"));
     let other = Settings { lanes: LaneCount::default(), ..settings(Which::Embedded) };
-    let refused = Embedded::open(&other, dir.path()).err();
+    let refused = Embedded::open(&other, dir.path(), None).err();
     assert!(matches!(refused, Some(QueueError::Unusable(why)) if why.contains("set `queue.lanes = 4`")));
-    drop(Embedded::open(&settings(Which::Embedded), dir.path()).expect("opened again"));
+    drop(Embedded::open(&settings(Which::Embedded), dir.path(), None).expect("opened again"));
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn cursors_survive_closing_exactly() {
 async fn what_nobody_claims_for_long_is_let_go() {
     let dir = tempfile::tempdir().expect("a directory");
     let impatient = Settings { unclaimed_after: Span(Duration::ZERO), ..settings(Which::Embedded) };
-    let queue: Arc<dyn Queue> = Arc::new(Embedded::open(&impatient, dir.path()).expect("opened"));
+    let queue: Arc<dyn Queue> = Arc::new(Embedded::open(&impatient, dir.path(), None).expect("opened"));
     let stage = Stage { which: Which::Embedded, home: Home::Dir(dir), queue };
     drop(stage.subscribe("away").await);
     let sent = events(7, 0..10);

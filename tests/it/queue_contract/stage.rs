@@ -155,7 +155,7 @@ pub(super) async fn open(which: Which, home: &Home) -> Arc<dyn Queue> {
 }
 
 pub(super) fn embedded(which: Which, dir: &Path) -> Embedded {
-    Embedded::open(&settings(which), dir).expect("opened")
+    Embedded::open(&settings(which), dir, None).expect("opened")
 }
 
 pub(super) fn name(sink: &str) -> SinkName {
@@ -197,7 +197,7 @@ pub(super) fn sized(issue: u32, number: u32, bytes: usize) -> Arc<Envelope> {
         data,
     };
     let raw = Bytes::from(vec![b'x'; bytes]);
-    Arc::new(Envelope { event, raw, target: None, traceparent: None, received: None })
+    Arc::new(Envelope { event, raw, target: None, traceparent: None, received: None, renewable: false })
 }
 
 pub(super) fn events(issue: u32, numbers: std::ops::Range<u32>) -> Vec<Arc<Envelope>> {

@@ -228,7 +228,7 @@ pub fn envelope(number: u32, issue: &str, key: Option<&str>) -> Envelope {
         secrecy: Secrecy::default(),
         data,
     };
-    Envelope { event, raw: format!("{{\"number\":{number}}}").into(), target: None, traceparent: None, received: None }
+    Envelope { event, raw: format!("{{\"number\":{number}}}").into(), target: None, traceparent: None, received: None, renewable: false }
 }
 
 pub fn archive_row(number: u32, issue: &str, key: Option<&str>, lane: u16, position: u64) -> ArchiveRow {
