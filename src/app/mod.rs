@@ -51,6 +51,8 @@ use crate::telemetry::{self, Exporter};
 
 /// The whole stop ends within this, so that an orchestrator need not kill.
 pub const STOP_DEADLINE: Duration = Duration::from_secs(13);
+/// What is left of traces gets so long after that: the collector may be away, and nobody waits for it.
+pub const TRACES_DEADLINE: Duration = Duration::from_secs(1);
 /// What requests in hand get of it.
 const DOOR_DEADLINE: Duration = Duration::from_secs(2);
 /// What deliveries in hand get of it.

@@ -44,7 +44,6 @@ struct Counts {
 
 pub(crate) async fn run(length: Option<Duration>, flavour: Flavour, options: &Options, mut output: Output) -> Ended {
     let quiet = Options { log: options.log.clone().or_else(|| Some("warn".into())), ..options.clone() };
-    serve::install_logs(&quiet)?;
     let tasks = Tasks::new();
     let simulation = Simulation::start(Settings::demo(flavour), &tasks).await?;
     let directory = Directory::new()?;
@@ -52,6 +51,8 @@ pub(crate) async fn run(length: Option<Duration>, flavour: Flavour, options: &Op
     std::fs::write(&file, configuration(&simulation, &directory.path)).context("the demo's configuration cannot be written")?;
     let draft = Config::draft(Some(&file), config::environment());
     let prepared = app::prepare(draft).map_err(|problems| Failure::Configuration(problems.to_string()))?;
+    let traces = serve::start_traces(&prepared.config)?;
+    serve::start_logs(&quiet, None, traces.as_ref())?;
     let (lines, events) = mpsc::channel(LINES);
     let exporter = telemetry::install().map_err(anyhow::Error::from)?;
     let running = app::start(prepared, Roles::ALL, exporter, Box::new(EventLines::new(lines))).await?;
@@ -78,6 +79,7 @@ pub(crate) async fn run(length: Option<Duration>, flavour: Flavour, options: &Op
     let delivered = store.delivered_counts().await.map_err(anyhow::Error::from)?.into_iter().collect();
     let counts = Counts { sent: sent.events, accepted: sent.event_ids.len() as u64, stored, delivered };
     running.stop().await;
+    serve::stop_traces(traces).await;
     tasks.stop(Duration::from_secs(2)).await;
     if output.is_json {
         output.json(&counts)?;

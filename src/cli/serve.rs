@@ -6,7 +6,7 @@ use super::arguments::Options;
 use super::{Ended, Failure};
 use crate::app::{self, Roles};
 use crate::config::{self, Config, Watch};
-use crate::telemetry::{self, Levels};
+use crate::telemetry::{self, Levels, Traces};
 
 pub(crate) async fn run(options: &Options, roles: &[String]) -> Ended {
     let prepared = load(options)?;
@@ -15,7 +15,8 @@ pub(crate) async fn run(options: &Options, roles: &[String]) -> Ended {
         let hint = "leave `--role` out, name `receiver,worker`, or set `queue.url` to a broker";
         return Err(Failure::Configuration(format!("with `queue.url = \"embedded:\"` one process does everything\n  hint: {hint}")));
     }
-    let levels = start_logs(options, prepared.config.log.level.as_deref())?;
+    let traces = start_traces(&prepared.config)?;
+    let levels = start_logs(options, prepared.config.log.level.as_deref(), traces.as_ref())?;
     for warning in &prepared.config.warnings {
         tracing::warn!("{}: {}", warning.place, warning.message);
     }
@@ -35,6 +36,7 @@ pub(crate) async fn run(options: &Options, roles: &[String]) -> Ended {
     if !in_order {
         tracing::warn!("not everything ended in time; what was in hand is taken up at the next start");
     }
+    stop_traces(traces).await;
     if failed {
         return Err(Failure::Other(anyhow::anyhow!("a part of the service ended by itself; see the log")));
     }
@@ -66,11 +68,22 @@ pub(crate) fn load(options: &Options) -> Result<app::Prepared, Failure> {
 }
 
 pub(crate) fn install_logs(options: &Options) -> Ended {
-    start_logs(options, None).map(drop)
+    start_logs(options, None, None).map(drop)
 }
 
-fn start_logs(options: &Options, configured: Option<&str>) -> Result<Levels, Failure> {
-    telemetry::install_logs(&log_level(options, configured)).map_err(|err| Failure::Configuration(err.to_string()))
+pub(crate) fn start_traces(config: &Config) -> Result<Option<Traces>, Failure> {
+    Ok(config.traces.as_ref().map(Traces::start).transpose().map_err(anyhow::Error::from)?)
+}
+
+/// The last thing of all: everything that stops makes spans.
+pub(crate) async fn stop_traces(traces: Option<Traces>) {
+    if let Some(traces) = traces {
+        traces.flush(app::TRACES_DEADLINE).await;
+    }
+}
+
+pub(crate) fn start_logs(options: &Options, configured: Option<&str>, traces: Option<&Traces>) -> Result<Levels, Failure> {
+    telemetry::install_logs(&log_level(options, configured), traces).map_err(|err| Failure::Configuration(err.to_string()))
 }
 
 fn log_level(options: &Options, configured: Option<&str>) -> String {

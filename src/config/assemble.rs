@@ -9,7 +9,7 @@ use super::sources::Sources;
 use super::tree::{self, Value};
 use super::wording::suggest;
 
-pub(crate) const SINGLE: [&str; 6] = ["receiver", "admin", "queue", "store", "deliver", "log"];
+pub(crate) const SINGLE: [&str; 7] = ["receiver", "admin", "queue", "store", "deliver", "log", "traces"];
 pub(crate) const NAMED: [&str; 3] = ["connection", "sink", "rule"];
 const PLAIN: [&str; 3] = ["data_dir", "include", "owner"];
 

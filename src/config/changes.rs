@@ -7,7 +7,7 @@ use super::{Config, Sink};
 use crate::setting::{ConnectionName, SinkName};
 
 /// Sections that stand for what was opened at the start.
-const FIXED: [&str; 3] = ["`[queue]`", "`[store]`", "`[receiver]`"];
+const FIXED: [&str; 4] = ["`[queue]`", "`[store]`", "`[receiver]`", "`[traces]`"];
 /// What of them can change all the same.
 const LIVE: [(&str, &str); 2] = [("`[receiver]`", "allow"), ("`[receiver]`", "trusted_proxies")];
 
@@ -142,6 +142,7 @@ send = [{ to = "events" }]
             ("[connection.acme]", "[store]\nconnections = 3\n[connection.acme]", "`connections` of `[store]`"),
             ("[connection.acme]", "[receiver]\nlisten = \"127.0.0.1:1\"\n[connection.acme]", "`listen` of `[receiver]`"),
             ("[connection.acme]", "[admin]\nlisten = \"127.0.0.1:1\"\n[connection.acme]", "`listen` of `[admin]`"),
+            ("[connection.acme]", "[traces]\nsample_ratio = 0.5\n[connection.acme]", "`sample_ratio` of `[traces]`"),
             ("https://acme.example", "https://moved.example", "`url` of `[connection.acme]`"),
         ] {
             let changes = changes(|before| before.replacen(from, to, 1));

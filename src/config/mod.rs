@@ -19,6 +19,7 @@ mod secrets;
 mod sinks;
 mod sources;
 mod store;
+mod traces;
 mod tree;
 mod variables;
 mod watch;
@@ -68,6 +69,8 @@ pub struct Config {
     pub store: crate::store::Settings,
     pub deliver: deliver::Settings,
     pub log: telemetry::LogSettings,
+    /// None: no traces are made.
+    pub traces: Option<telemetry::Collector>,
     /// In the order of the files, as are sinks and rules.
     pub connections: Vec<Connection>,
     pub sinks: Vec<Sink>,
@@ -174,6 +177,7 @@ fn read<'a>(assembled: &Assembled<'a>, reading: &mut Reading<'a>) -> Config {
     let store = store::read(section_of("store", assembled), &data_dir, &mut fingerprint, reading);
     let deliver = deliver(assembled, &mut fingerprint, reading);
     let log = log(assembled, &mut fingerprint, reading);
+    let traces = traces::read(section_of("traces", assembled), &data_dir, &mut fingerprint, reading);
     let connections: Vec<_> =
         assembled.of("connection").filter_map(|section| connections::read(section, &data_dir, &mut fingerprint, reading)).collect();
     connections::check_urls(&connections, reading);
@@ -185,7 +189,7 @@ fn read<'a>(assembled: &Assembled<'a>, reading: &mut Reading<'a>) -> Config {
     warn_unnamed(&sinks, &rules, reading);
     let (hash, marks) = fingerprint.finish();
     let (warnings, watched) = Default::default();
-    Config { data_dir, receiver, admin, queue, store, deliver, log, connections, sinks, rules, warnings, watched, hash, marks }
+    Config { data_dir, receiver, admin, queue, store, deliver, log, traces, connections, sinks, rules, warnings, watched, hash, marks }
 }
 
 fn check_names(assembled: &Assembled<'_>, reading: &mut Reading<'_>) {

@@ -10,6 +10,7 @@ use super::queue::Road;
 use super::sinks::KINDS;
 use crate::deliver::RuleSettings;
 use crate::queue::{amqp, embedded, kafka};
+use crate::setting::SecretSource;
 use crate::sink::{self, file, http, slack, stdout, tickets};
 use crate::{api, deliver, receive, store, telemetry};
 
@@ -31,6 +32,7 @@ struct File {
     store: Option<store::Settings>,
     deliver: Option<deliver::Settings>,
     log: Option<telemetry::LogSettings>,
+    traces: Option<AnyTraces>,
     connection: Option<BTreeMap<String, ConnectionSettings>>,
     sink: Option<BTreeMap<String, AnySink>>,
     rule: Option<BTreeMap<String, RuleSettings>>,
@@ -78,6 +80,24 @@ fn settings_of(kind: &str, generator: &mut SchemaGenerator) -> Schema {
         required.insert(0, json!("type"));
     }
     schema
+}
+
+/// The settings, whose headers may be secrets as all others are written.
+struct AnyTraces;
+
+impl JsonSchema for AnyTraces {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Traces".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = telemetry::TraceSettings::json_schema(generator);
+        let secret = generator.subschema_for::<SecretSource>().to_value();
+        if let Some(values) = schema.pointer_mut("/properties/headers/additionalProperties") {
+            *values = secret;
+        }
+        schema
+    }
 }
 
 /// What every queue has, and what its engine has: `url` chooses which of those are taken.

@@ -15,12 +15,13 @@ use super::sources::Sources;
 use super::tree;
 use crate::setting::{Secret, SecretSource};
 
-/// Members that hold a secret: `*` stands for every entry of a list. A test holds this against the settings' schemas.
+/// Members that hold a secret: `*` stands for every entry of a list, and for every member of a table. A test holds this against the settings' schemas.
 pub(crate) const CONNECTION: &[&[&str]] =
     &[&["auth", "token"], &["auth", "password"], &["webhook", "secrets", "*"], &["webhook", "token"], &["webhook", "basic", "password"]];
 pub(crate) const ADMIN: &[&[&str]] = &[&["tokens", "*"]];
 pub(crate) const QUEUE: &[&[&str]] = &[&["password"]];
 pub(crate) const STORE: &[&[&str]] = &[&["password"]];
+pub(crate) const TRACES: &[&[&str]] = &[&["headers", "*"]];
 
 /// What a load has at hand, and what it finds.
 pub(crate) struct Reading<'a> {

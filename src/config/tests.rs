@@ -3,6 +3,7 @@
 mod reports;
 mod schema;
 mod store;
+mod traces;
 
 use std::path::Path;
 

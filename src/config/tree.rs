@@ -79,11 +79,12 @@ pub(crate) fn expand_all(value: &Value<'_>, patterns: &[&[&str]]) -> Vec<Path> {
     patterns.iter().flat_map(|pattern| expand(value, pattern)).collect()
 }
 
-/// The existing paths of a pattern: names of members, `*` for every entry of a list.
+/// The existing paths of a pattern: names of members, `*` for every entry of a list or member of a table.
 pub(crate) fn expand(value: &Value<'_>, pattern: &[&str]) -> Vec<Path> {
     let Some((first, rest)) = pattern.split_first() else { return vec![Path::new()] };
     let steps: Vec<Step> = match (value.get_ref(), *first) {
         (DeValue::Array(array), "*") => (0..array.len()).map(Step::Entry).collect(),
+        (DeValue::Table(table), "*") => table.keys().map(|name| Step::Member(name.get_ref().to_string())).collect(),
         (DeValue::Table(table), name) if table.contains_key(name) => vec![Step::Member(name.to_owned())],
         _ => Vec::new(),
     };
@@ -175,6 +176,7 @@ mod tests {
             (&["a", "b", "*"][..], vec!["a.b[0]", "a.b[1]"]),
             (&["a", "b", "*", "c"], vec!["a.b[1].c"]),
             (&["d", "*"], vec![]),
+            (&["a", "*"], vec!["a.b"]),
             (&["d"], vec!["d"]),
             (&["x"], vec![]),
         ] {

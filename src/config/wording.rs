@@ -62,6 +62,7 @@ fn wanted_kind(wanted: &str) -> &str {
         "a string" => "a text",
         "a sequence" => "a list",
         "a boolean" => "`true` or `false`",
+        "f32" | "f64" => "a number",
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number",
         "a map" => "a table",
         "socket address" => ADDRESS,

@@ -20,6 +20,7 @@ use super::window::Work;
 use crate::event::PartitionKey;
 use crate::sink::{Enriched, Receipt, SinkError};
 use crate::store::{Ended, JournalRow, Progress, ThreadRow, Write};
+use crate::telemetry::Span;
 
 /// A delivery that is ready to be made.
 pub(crate) struct Try {
@@ -30,6 +31,8 @@ pub(crate) struct Try {
     pub(crate) folded: Vec<Work>,
     /// It answers what was said of its issue before.
     pub(crate) in_thread: bool,
+    /// Where it shows what the sink itself asks of Jira.
+    pub(crate) span: Span,
 }
 
 impl Try {
@@ -139,7 +142,8 @@ async fn together(shared: &Arc<Shared>, mut tries: Vec<Try>, stop: &Cancellation
             return Ok(ends);
         }
         let batch: Vec<Enriched> = tries.iter().map(|attempt| attempt.delivery.clone()).collect();
-        let Some(results) = deliver(shared, &batch).await else {
+        let span = tries.first().map_or_else(Span::none, |first| first.span.clone());
+        let Some(results) = span.within(deliver(shared, &batch)).await else {
             // A panic hides which one it was: alone they tell.
             ends.extend(side_by_side(shared, tries, stop).await?);
             return Ok(ends);
@@ -198,7 +202,7 @@ async fn alone(shared: &Arc<Shared>, attempt: &Try, stop: &CancellationToken) ->
         }
         let (delivery, thread) = in_thread(shared, attempt, stop).await?;
         let delivered = tokio::select! {
-            results = deliver(shared, std::slice::from_ref(&*delivery)) => results,
+            results = attempt.span.within(deliver(shared, std::slice::from_ref(&*delivery))) => results,
             // Left in the air: what others of the window did is written down before the process ends.
             () = stopped_for(stop, STOP_PATIENCE) => return Ok(End::Unanswered { reason: "the service stopped before an answer came".into() }),
         };

@@ -106,6 +106,7 @@ impl LaneWorker {
             attempts: work.failures + 1,
             message,
         };
-        Some(Try { folded, in_thread, partition_key: item.event().partition_key.clone(), work, delivery })
+        let (partition_key, span) = (item.event().partition_key.clone(), item.trail.span().clone());
+        Some(Try { folded, in_thread, partition_key, work, delivery, span })
     }
 }

@@ -10,11 +10,13 @@ use super::fields::{FieldCache, FieldNames};
 use super::guard;
 use super::replay::Again;
 use super::route::{Decision, Jiras, Route, Verdict};
+use super::trail::Trail;
 use crate::clock::Clock;
 use crate::event::{Data, Entity, Envelope, Event, Issue, Kind, Position, ProjectKind};
 use crate::jira::{Asked, Sight, Want};
 use crate::setting::ConnectionName;
 use crate::store::{ParkedRow, Store};
+use crate::telemetry::Span;
 
 /// An envelope on its way to one sink, with what was learnt about it.
 pub(crate) struct Item {
@@ -33,6 +35,8 @@ pub(crate) struct Item {
     pub(crate) fields: Option<Asked<FieldNames>>,
     /// It will only wait for what belongs to it.
     pub(crate) settles: bool,
+    /// Where it shows in a trace.
+    pub(crate) trail: Trail,
 }
 
 impl Item {
@@ -115,7 +119,10 @@ pub(crate) async fn look_up(items: &mut [Item], route: &Route, jiras: &Jiras, fi
     for (connection, wants) in wanted {
         let Some(jira) = jiras.get(&connection) else { continue };
         let (numbers, wants): (Vec<usize>, Vec<Want>) = wants.into_iter().unzip();
-        for (number, sight) in numbers.into_iter().zip(jira.issues(&wants).await) {
+        // One request carries what all of them want: it shows in the trace of the first.
+        let span = numbers.first().map_or_else(Span::none, |first| items[*first].trail.span().clone());
+        let sights = span.within(jira.issues(&wants)).await;
+        for (number, sight) in numbers.into_iter().zip(sights) {
             items[number].sights.get_or_insert_default().push(sight);
         }
     }
@@ -140,7 +147,7 @@ async fn name_fields(items: &mut [Item], jiras: &Jiras, fields: &FieldCache) {
         let connection = &item.envelope.event.connection;
         let Some(jira) = jiras.get(connection) else { continue };
         if !known.contains_key(connection) {
-            known.insert(connection.clone(), fields.names(connection, jira).await);
+            known.insert(connection.clone(), item.trail.within(fields.names(connection, jira)).await);
         }
         item.fields = known.get(connection).cloned();
     }
@@ -156,7 +163,7 @@ async fn ask_the_rest(item: &mut Item, route: &Route, jiras: &Jiras, store: &Sto
             (Some(err), _, _) => Some(Err(err.clone())),
             // Of a deleted comment nobody can say any more, and of one without its issue nobody can ask.
             (None, Some(jira), Some(issue_id)) if event.kind() != Kind::CommentDeleted => {
-                Some(jira.comment_internal(issue_id, &comment.id, after(item, clock)).await)
+                Some(item.trail.within(jira.comment_internal(issue_id, &comment.id, after(item, clock))).await)
             }
             _ => Some(Ok(true)),
         };

@@ -28,6 +28,7 @@ mod rules;
 mod settings;
 mod step;
 mod supervise;
+mod trail;
 mod window;
 mod worker;
 

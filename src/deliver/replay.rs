@@ -112,7 +112,7 @@ impl LaneWorker {
             self.replays.rest();
             return Ok(());
         }
-        let (mut write, counts) = if lane.replay.dry_run { self.foresee(&items).await? } else { self.act(&items).await? };
+        let (mut write, counts) = if lane.replay.dry_run { self.foresee(&items).await? } else { self.act(&mut items).await? };
         let step = ReplayStep { replay: lane.replay.id, sink: lane.sink, lane: lane.lane, after, counts, is_done };
         self.replays.step(&step);
         write.replay = Some(step);
@@ -184,7 +184,9 @@ impl LaneWorker {
         self.hold_back(items);
     }
 
-    async fn act(&mut self, items: &[Item]) -> Result<(Write, ReplayCounts), NotWritten> {
+    async fn act(&mut self, items: &mut [Item]) -> Result<(Write, ReplayCounts), NotWritten> {
+        let is_sent = |item: &&mut Item| item.decisions.iter().any(|decision| decision.verdict == Verdict::Send);
+        self.trace(items.iter_mut().filter(is_sent));
         let (mut write, mut ready, mut refused) = (Write::default(), Vec::new(), HashSet::new());
         let works = self.works(items).await?;
         meters::unknown(&works);

@@ -12,6 +12,7 @@ use super::journal::{NotWritten, persist};
 use super::meters;
 use super::route::{Decision, Verdict};
 use super::step::{Concerns, Wait};
+use super::trail::Outcome;
 use super::worker::LaneWorker;
 use crate::backoff::jittered;
 use crate::event::{Event, EventId, PartitionKey};
@@ -59,6 +60,7 @@ impl LaneWorker {
     pub(crate) async fn settle(&mut self, mut items: Vec<Item>) -> Result<(), NotWritten> {
         let shared = self.shared.clone();
         self.held.clear();
+        self.trace(items.iter_mut());
         let _claim = shared.claims.take(items.iter().map(|item| item.event().id.clone())).await;
         let _alone = shared.alone().await;
         for item in items.iter_mut().filter(|item| item.decisions.is_empty()) {
@@ -149,7 +151,10 @@ impl LaneWorker {
         for (number, item) in items.iter().enumerate() {
             if item.again.is_none() {
                 let filtered = item.decisions.iter().filter(|decision| matches!(decision.verdict, Verdict::Filtered(_)));
-                filtered.for_each(|_| meters::filtered(sink));
+                filtered.for_each(|_| {
+                    meters::filtered(sink);
+                    item.trail.ended(Outcome::Filtered);
+                });
             }
             for decision in item.decisions.iter().filter(|decision| decision.verdict == Verdict::Send) {
                 let waited = item.parked.as_ref().filter(|row| row.rule.is_some() || decision.rule.is_none());
@@ -160,6 +165,7 @@ impl LaneWorker {
                     continue;
                 }
                 if before.is_some_and(|row| is_over(row, item)) || !taken.insert(key.clone()) {
+                    item.trail.ended(Outcome::Known);
                     if item.again.is_none() {
                         meters::duplicate(&item.event().connection);
                     }
@@ -208,6 +214,7 @@ impl LaneWorker {
             Ruling::Pass => {}
             Ruling::Withhold(guard, reason) => {
                 meters::withheld(&work.key.sink, guard);
+                item.trail.ended(Outcome::Withheld);
                 write.journal.push(self.ended(&work, Ended::Withheld, Some(reason)));
                 return None;
             }
@@ -254,9 +261,9 @@ impl LaneWorker {
         let item = &items[work.item];
         let place = (work.key.target.clone(), item.event().partition_key.clone());
         match end {
-            End::Recorded => self.measure_delay(work, item),
+            End::Recorded => self.arrived(work, item),
             End::Done => {
-                self.measure_delay(work, item);
+                self.arrived(work, item);
                 write.journal.push(self.ended(work, Ended::Delivered, work.remark()));
             }
             End::Dead { reason } => self.bury(work, item, &reason, write),
@@ -285,8 +292,9 @@ impl LaneWorker {
         }
     }
 
-    /// How late a replay comes says nothing about the road.
-    fn measure_delay(&self, work: &Work, item: &Item) {
+    /// It is there. How late a replay comes says nothing about the road.
+    fn arrived(&self, work: &Work, item: &Item) {
+        item.trail.ended(Outcome::Delivered);
         if item.again.is_none() {
             meters::delay(&work.key.sink, item.event(), self.shared.clock.now());
         }
@@ -300,6 +308,7 @@ impl LaneWorker {
             if !self.held.contains(&place) {
                 return self.park(work, item, Duration::ZERO, reason, false, write);
             }
+            item.trail.ended(Outcome::Parked);
             // Who stands before it has said when they go on.
             let not_before = self.waiting.behind(&place.0, &place.1).unwrap_or(own.not_before);
             write.tried.push(ParkedRow { not_before, reason: reason.to_owned(), ..own.clone() });
@@ -324,6 +333,7 @@ impl LaneWorker {
         if expired {
             return self.bury(work, item, &format!("expired: {reason}"), write);
         }
+        item.trail.ended(Outcome::Parked);
         let not_before = now.plus(wait);
         self.held.insert((work.key.target.clone(), key.clone()));
         let row = ParkedRow {
@@ -379,6 +389,7 @@ impl LaneWorker {
     }
 
     pub(crate) fn bury(&mut self, work: &Work, item: &Item, reason: &str, write: &mut Write) {
+        item.trail.ended(Outcome::Dead);
         let now = self.shared.clock.now();
         let own = item.parked.as_ref().filter(|row| row.key == work.key);
         let row = ParkedRow {

@@ -13,6 +13,7 @@ use super::park::WaitingSet;
 use super::replay::Replays;
 use super::route::{Decision, Verdict};
 use super::supervise::Shared;
+use super::trail::Trail;
 use crate::event::{LaneId, PartitionKey};
 use crate::queue::{Lane, QueueError, Seen};
 use crate::store::{Parked, StoreError};
@@ -237,5 +238,6 @@ pub(super) fn item(envelope: Arc<crate::event::Envelope>, position: crate::event
         last_level: None,
         fields: None,
         settles: false,
+        trail: Trail::none(),
     }
 }

@@ -14,7 +14,7 @@ use crate::event::{Envelope, Event, EventId, Kind, ToMarkdown};
 use crate::jira::{Headers, Received, normalize};
 use crate::queue::{PublishError, Queue};
 use crate::setting::{BaseUrl, ConnectionName};
-use crate::telemetry::{self, Entrance};
+use crate::telemetry::{self, Entrance, Span};
 
 /// Larger bodies are proven and read on a thread of their own, so that others do not wait.
 const LARGE: usize = 256 * 1024;
@@ -63,7 +63,13 @@ impl Admission {
     }
 
     /// The ids of the body's events, in the order of publication, once they would survive a crash.
-    pub(crate) async fn admit(self: &Arc<Self>, known: &Arc<Known>, body: Bytes, claim: Claim) -> Result<Vec<EventId>, NotAdmitted> {
+    pub(crate) async fn admit(
+        self: &Arc<Self>,
+        known: &Arc<Known>,
+        body: Bytes,
+        claim: Claim,
+        span: &Span,
+    ) -> Result<Vec<EventId>, NotAdmitted> {
         let received = Instant::now();
         let (events, body) = if body.len() > LARGE {
             let (this, known) = (self.clone(), known.clone());
@@ -73,7 +79,7 @@ impl Admission {
             self.read(&known.source, body, &claim)
         }
         .map_err(NotAdmitted::NotProven)?;
-        self.store(known, events, body, received).await
+        self.store(known, events, body, received, span).await
     }
 
     fn read(&self, source: &Source, body: Bytes, claim: &Claim) -> Result<(Vec<Event>, Bytes), NotProven> {
@@ -94,7 +100,14 @@ impl Admission {
         Ok((events, body.into_inner()))
     }
 
-    async fn store(&self, known: &Known, events: Vec<Event>, body: Bytes, received: Instant) -> Result<Vec<EventId>, NotAdmitted> {
+    async fn store(
+        &self,
+        known: &Known,
+        events: Vec<Event>,
+        body: Bytes,
+        received: Instant,
+        span: &Span,
+    ) -> Result<Vec<EventId>, NotAdmitted> {
         let ids: Vec<EventId> = events.iter().map(|event| event.id.clone()).collect();
         if let [event] = events.as_slice()
             && let Some(twin) = self.folds.twin_of(event, &body)
@@ -106,18 +119,21 @@ impl Admission {
             events.iter().for_each(|event| telemetry::duplicate(event.connection.as_str()));
             return Ok(ids);
         }
-        let envelopes: Vec<Arc<Envelope>> = events
-            .into_iter()
-            .map(|event| {
-                // The id of a body that says nothing may be random.
-                let renewable = event.kind() != Kind::Unrecognized;
-                Arc::new(Envelope { event, raw: body.clone(), target: None, traceparent: None, received: Some(received), renewable })
-            })
-            .collect();
-        match tokio::time::timeout(PUBLISH_LIMIT, self.queue.publish(envelopes.clone())).await {
-            Ok(published) => published.map_err(NotAdmitted::NotStored)?,
-            Err(_) => return Err(NotAdmitted::NotStored(PublishError::Unavailable("the queue took too long".into()))),
+        let publishing = span.publish(events.len());
+        let traceparent = publishing.traceparent();
+        let envelope = |event: Event| {
+            let (raw, traceparent) = (body.clone(), traceparent.clone());
+            // The id of a body that says nothing may be random.
+            let renewable = event.kind() != Kind::Unrecognized;
+            Arc::new(Envelope { event, raw, target: None, traceparent, received: Some(received), renewable })
+        };
+        let envelopes: Vec<Arc<Envelope>> = events.into_iter().map(envelope).collect();
+        let published = tokio::time::timeout(PUBLISH_LIMIT, self.queue.publish(envelopes.clone())).await;
+        if let Err(err) = published.unwrap_or_else(|_| Err(PublishError::Unavailable("the queue took too long".into()))) {
+            publishing.failed();
+            return Err(NotAdmitted::NotStored(err));
         }
+        drop(publishing);
         self.recent.remember(&ids);
         for envelope in &envelopes {
             let event = &envelope.event;

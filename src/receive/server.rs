@@ -37,7 +37,7 @@ use crate::event::{EventId, ToMarkdown};
 use crate::jira::Headers;
 use crate::queue::Queue;
 use crate::setting::ConnectionName;
-use crate::telemetry::Entrance;
+use crate::telemetry::{Entrance, Span};
 
 /// What a sender is told to wait while nothing can be stored.
 const RETRY_AFTER_SECONDS: &str = "5";
@@ -184,15 +184,16 @@ async fn answer(door: &Inside, connection: &str, token: Option<String>, request:
     let Some(known) = known else {
         return refuse(StatusCode::NOT_FOUND, "no such connection");
     };
-    let started = Instant::now();
+    let (started, span) = (Instant::now(), Span::receive(known.source.connection.as_str()));
     let (outcome, response) =
-        if may_send { take(door, &known, token, request).await } else { not_proven(&known.source, NotProven::Address) };
+        if may_send { take(door, &known, token, request, &span).await } else { not_proven(&known.source, NotProven::Address) };
     known.metrics.request(outcome);
     known.metrics.duration(started.elapsed());
+    span.answered(response.status().as_u16());
     response
 }
 
-async fn take(door: &Inside, known: &Arc<Known>, token: Option<String>, request: Request<Body>) -> (&'static str, Response) {
+async fn take(door: &Inside, known: &Arc<Known>, token: Option<String>, request: Request<Body>, span: &Span) -> (&'static str, Response) {
     let (source, metrics) = (&known.source, &known.metrics);
     let (parts, body) = request.into_parts();
     let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
@@ -201,8 +202,9 @@ async fn take(door: &Inside, known: &Arc<Known>, token: Option<String>, request:
         Err(err) => return not_read(&err, source),
     };
     let claim = claim(&parts.headers, token);
-    match door.admission.admit(known, held.bytes.clone(), claim).await {
+    match door.admission.admit(known, held.bytes.clone(), claim, span).await {
         Ok(ids) => {
+            span.events(ids.len());
             metrics.body(held.bytes.len());
             metrics.received(door.admission.clock.now().ms());
             ("accepted", Json(Accepted { event_ids: ids }).into_response())

@@ -2,7 +2,7 @@
 //!
 //! Crates of others are held at `warn` whatever the level: at `debug` they print URLs, headers and SQL, which hold secrets and
 //! personal data. The `log` crate is not listened to at all, for the same reason, nor is lapin, which prints whole messages as warnings;
-//! what it warns of comes back to us as errors.
+//! what it warns of comes back to us as errors. Spans are for traces: no line shows them.
 
 use std::io::IsTerminal;
 
@@ -17,6 +17,8 @@ use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt};
+
+use super::traces::Traces;
 
 /// Our own targets: the library and the binary are both `ticketwire`.
 const OURS: &str = env!("CARGO_PKG_NAME");
@@ -68,13 +70,15 @@ impl Levels {
     }
 }
 
-/// Starts logging for the whole process. `level` is an `EnvFilter`: `info`, `debug`, `ticketwire::deliver=debug,info`.
-pub fn install(level: &str) -> Result<Levels, LogError> {
+/// Starts logging for the whole process, and tracing where there are traces. `level` is an `EnvFilter`: `info`, `debug`,
+/// `ticketwire::deliver=debug,info`.
+pub fn install(level: &str, traces: Option<&Traces>) -> Result<Levels, LogError> {
     let is_terminal = std::io::stderr().is_terminal();
     let has_color = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let (changing, handle) = reload::Layer::new(Capped { filter: filter(level)? });
     let layer = layer(changing, if is_terminal { Form::Text { has_color } } else { Form::Json }, std::io::stderr);
-    tracing_subscriber::registry().with(layer).try_init().map_err(|_| LogError::Twice)?;
+    let layers: Vec<Box<dyn Layer<Registry> + Send + Sync>> = std::iter::once(layer).chain(traces.map(Traces::layer)).collect();
+    tracing_subscriber::registry().with(layers).try_init().map_err(|_| LogError::Twice)?;
     Ok(Levels { handle })
 }
 
@@ -100,7 +104,7 @@ where
     }
 }
 
-/// What was asked for, except from crates of others below `warn`.
+/// What was asked for, except spans, and crates of others below `warn`.
 struct Capped {
     filter: EnvFilter,
 }
@@ -108,7 +112,7 @@ struct Capped {
 impl Capped {
     fn is_allowed(metadata: &Metadata<'_>) -> bool {
         let is_of = |krate| metadata.target().strip_prefix(krate).is_some_and(|rest: &str| rest.is_empty() || rest.starts_with("::"));
-        is_of(OURS) || (*metadata.level() <= Level::WARN && !is_of(SILENT))
+        !metadata.is_span() && (is_of(OURS) || (*metadata.level() <= Level::WARN && !is_of(SILENT)))
     }
 }
 
@@ -205,6 +209,18 @@ mod tests {
         let line: serde_json::Value = serde_json::from_str(text.trim()).expect("one JSON object");
         assert_eq!((line["level"].as_str(), line["message"].as_str()), (Some("INFO"), Some("sink `team` is paused")));
         assert_eq!((line["sink"].as_str(), line["target"].as_str()), (Some("team"), Some("ticketwire::app")));
+    }
+
+    #[test]
+    fn a_line_shows_no_span() {
+        for form in [Form::Json, Form::Text { has_color: false }] {
+            let text = logged("trace", form, || {
+                let other = tracing::error_span!(target: "hyper::client", "request", url = "hush");
+                let ours = tracing::info_span!(target: "ticketwire::traces", "deliver", event.id = "hush");
+                other.in_scope(|| ours.in_scope(|| tracing::info!(target: "ticketwire::app", "inside")));
+            });
+            assert!(text.contains("inside") && !["hush", "deliver", "request", "span"].iter().any(|word| text.contains(word)), "{text}");
+        }
     }
 
     #[test]

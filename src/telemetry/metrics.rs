@@ -94,6 +94,7 @@ pub(super) const METRICS: &[Metric] = &[
     metric("ticketwire_jira_requests_total", Type::Counter, Unit::Count, &["connection", "endpoint", "code"], "Requests to Jira's REST API, by status code, or `error` where no answer came."),
     metric("ticketwire_jira_budget_remaining_ratio", Type::Gauge, Unit::Ratio, &["connection"], "How much of the site's rate budget is left, from 0 to 1."),
     metric("ticketwire_clock_jumps_total", Type::Counter, Unit::Count, &[], "How often the system's clock was set by more than five minutes while the process ran."),
+    metric("ticketwire_traces_dropped_total", Type::Counter, Unit::Count, &[], "Spans that did not reach the collector: it did not take them, or too many waited for it."),
     metric("ticketwire_config_reload_success", Type::Gauge, Unit::Count, &[], "1 where the configuration at work is the one that was read last, 0 where that one was refused."),
     metric("ticketwire_build_info", Type::Gauge, Unit::Count, &["version", "revision"], "Always 1; the labels say what runs."),
 ];

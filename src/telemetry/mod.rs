@@ -1,4 +1,4 @@
-//! What we say about ourselves: metrics for Prometheus and logs for people and machines.
+//! What we say about ourselves: metrics for Prometheus, logs for people and machines, traces for a collector.
 //!
 //! Every metric is declared in `metrics`, the only place that knows names, labels and buckets; rooms call typed functions.
 
@@ -7,6 +7,7 @@ mod logs;
 mod metrics;
 mod process;
 mod record;
+mod traces;
 
 pub use docs::markdown;
 pub use logs::{Levels, LogError, LogSettings, install as install_logs, level};
@@ -15,3 +16,4 @@ pub use record::{
     Entrance, clock_jump, config_reload, dead_letters, delivery, delivery_attempts, delivery_delay, delivery_duration, duplicate,
     parked_deliveries, queue_events, queue_lost, queue_oldest, queue_unreadable, withheld,
 };
+pub use traces::{Collector, Span, TRACES_ARE_BUILT, TraceSettings, Traces, TracesError, Worked, WrongTraces};

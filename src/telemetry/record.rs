@@ -125,6 +125,10 @@ pub fn clock_jump() {
     counter!("ticketwire_clock_jumps_total").increment(1);
 }
 
+pub(super) fn traces_dropped(spans: usize) {
+    counter!("ticketwire_traces_dropped_total").increment(spans as u64);
+}
+
 pub fn config_reload(success: bool) {
     gauge!("ticketwire_config_reload_success").set(f64::from(u8::from(success)));
 }
@@ -181,6 +185,7 @@ mod tests {
             parked_deliveries("team", 4);
             dead_letters("team", 5);
             clock_jump();
+            traces_dropped(2);
             config_reload(true);
             delivery("team", "delivered");
             delivery_attempts("team", "failed", 2);

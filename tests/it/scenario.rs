@@ -26,6 +26,8 @@ mod secrets;
 mod settle;
 mod stop;
 mod tardy;
+#[cfg(feature = "otel")]
+mod traces;
 mod vectors;
 
 /// A file sink and a ticket store, which get everything.

@@ -82,7 +82,13 @@ fn every_secret_of_the_schema_is_resolved() {
     let schema = schema();
     let mut found = Vec::new();
     let section = |name: &str| schema["properties"][name].clone();
-    let resolved = [("admin", secrets::ADMIN), ("connection", secrets::CONNECTION), ("queue", secrets::QUEUE), ("store", secrets::STORE)];
+    let resolved = [
+        ("admin", secrets::ADMIN),
+        ("connection", secrets::CONNECTION),
+        ("queue", secrets::QUEUE),
+        ("store", secrets::STORE),
+        ("traces", secrets::TRACES),
+    ];
     for (name, known) in resolved {
         secret_paths(&schema, &section(name), &mut Vec::new(), &mut found);
         assert_eq!(sorted_paths(&mut found), known_paths(known), "{name}");
@@ -132,6 +138,10 @@ fn secret_paths(root: &Value, schema: &Value, path: &mut Vec<String>, found: &mu
         secret_paths(root, inner, path, found);
     }
     if schema["additionalProperties"].is_object() {
+        // The names of connections are no part of a path that begins in one.
+        let is_inside = !path.is_empty();
+        path.extend(is_inside.then(|| "*".to_owned()));
         secret_paths(root, &schema["additionalProperties"], path, found);
+        path.truncate(path.len() - usize::from(is_inside));
     }
 }

@@ -19,6 +19,7 @@ use super::limits::{ANSWER_BYTES_MAX, Limits};
 use super::{Asked, JiraError};
 use crate::clock::{Clock, Timestamp};
 use crate::setting::{BaseUrl, ConnectionName};
+use crate::telemetry::Span;
 
 /// So many answers 500 about issues, without another between them, are about the site.
 const BROKEN_MAX: u32 = 2;
@@ -132,7 +133,13 @@ impl Http {
             return Err(JiraError::unavailable(format!("no time left to ask Jira of connection `{}`", self.connection)));
         }
         let (endpoint, anonymous) = (request.endpoint, request.anonymous);
+        let span = Span::ask_jira(self.connection.as_str(), endpoint.as_str());
         let answered = self.exchange(request, left).await;
+        match &answered {
+            Ok((status, ..)) => span.answered(status.as_u16()),
+            Err(_) => span.failed(),
+        }
+        drop(span);
         let label = answered.as_ref().map_or("error", |(status, ..)| code(*status));
         self.count(endpoint, label, asked);
         let now = self.clock.now();

@@ -136,6 +136,10 @@ impl HttpSink {
             .header(CONTENT_TYPE, HeaderValue::from_static("application/cloudevents+json"))
             .header("webhook-id", id)
             .header("webhook-timestamp", seconds);
+        // Where it has one the event says it too, but a server that takes part in traces looks here.
+        if let Some(traceparent) = delivery.envelope.traceparent.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
+            request = request.header("traceparent", traceparent);
+        }
         if let Some(key) = &self.key {
             request = request.header("webhook-signature", key.sign(id, seconds, &body));
         }
