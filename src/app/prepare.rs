@@ -23,7 +23,7 @@ pub fn prepare(mut draft: Draft) -> Result<Prepared, Problems> {
         .iter()
         .map(|rule| {
             let send = rule.send.iter().map(|send| send.settings.clone()).collect();
-            (rule.name.clone(), RuleSettings { when: rule.when.clone(), send, enabled: rule.enabled })
+            (rule.name.clone(), RuleSettings { when: rule.when.clone(), send, enabled: rule.enabled, lookup: rule.lookup.clone() })
         })
         .collect();
     let config = &draft.config;
@@ -42,27 +42,32 @@ pub fn prepare(mut draft: Draft) -> Result<Prepared, Problems> {
 
 fn traits_of(config: &Config, name: &SinkName) -> Option<SinkTraits> {
     let sink = config.sinks.iter().find(|sink| sink.name == *name)?;
+    let is_cleared = sink.clearance.clears_everything();
     Some(match &sink.settings {
         SinkSettings::Slack(slack) if slack.webhook_url.is_some() => {
-            SinkTraits { dialect: Some(Dialect::SlackMrkdwn), target: Some(name.as_str().into()), has_threads: false }
+            SinkTraits { dialect: Some(Dialect::SlackMrkdwn), target: Some(name.as_str().into()), has_threads: false, is_cleared }
         }
-        SinkSettings::Slack(slack) => {
-            SinkTraits { dialect: Some(Dialect::SlackMrkdwn), target: slack.channel.as_deref().map(Arc::from), has_threads: true }
-        }
+        SinkSettings::Slack(slack) => SinkTraits {
+            dialect: Some(Dialect::SlackMrkdwn),
+            target: slack.channel.as_deref().map(Arc::from),
+            has_threads: true,
+            is_cleared,
+        },
         SinkSettings::Tickets(_)
         | SinkSettings::File(_)
         | SinkSettings::Stdout(_)
         | SinkSettings::Http(_)
         | SinkSettings::Amqp(_)
-        | SinkSettings::Kafka(_) => SinkTraits { dialect: None, target: None, has_threads: false },
+        | SinkSettings::Kafka(_) => SinkTraits { dialect: None, target: None, has_threads: false, is_cleared },
     })
 }
 
 fn add(config: &Config, error: RuleError, problems: &mut Problems) {
     let Some(rule) = config.rules.iter().find(|rule| rule.name == error.rule) else { return };
-    let place = match error.part {
+    let place = match &error.part {
         RulePart::When => rule.when_place.clone(),
-        RulePart::Send(number) => rule.send.get(number).map_or_else(|| rule.place.clone(), |send| send.template_place.clone()),
+        RulePart::Lookup(name) => rule.lookup_places.get(name).unwrap_or(&rule.place).clone(),
+        RulePart::Send(number) => rule.send.get(*number).map_or_else(|| rule.place.clone(), |send| send.template_place.clone()),
     };
     problems.add(place, format!("`[rule.{:?}]`: {}", error.rule, error.message), error.hint);
 }

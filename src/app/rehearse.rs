@@ -9,15 +9,15 @@ use serde_json::Value;
 use super::Prepared;
 use crate::clock::Timestamp;
 use crate::config::Connection;
-use crate::deliver::{Rehearsed, Route, rehearse};
-use crate::event::{Event, read_structured};
+use crate::deliver::{Recorded, Rehearsed, Route, rehearse};
+use crate::event::read_structured;
 use crate::jira::{Headers, Received, normalize};
 use crate::render;
 use crate::setting::SinkName;
 use crate::sink::{Enriched, Receipt, Sink, SinkError, Traits};
 
 /// What the rules would make of these events, at every sink that a rule names.
-pub fn rehearsal(prepared: &Prepared, events: &[Event]) -> Vec<Rehearsed> {
+pub fn rehearsal(prepared: &Prepared, recorded: &[Recorded]) -> Vec<Rehearsed> {
     let is_named = |name: &SinkName| prepared.rules.of_sink(name).next().is_some();
     let route = |sink: &crate::config::Sink| Route {
         sink: Arc::new(Understudy { name: sink.name.clone(), for_people: sink.settings.is_for_people() }),
@@ -27,11 +27,12 @@ pub fn rehearsal(prepared: &Prepared, events: &[Event]) -> Vec<Rehearsed> {
         names: prepared.names.clone(),
     };
     let routes: Vec<Route> = prepared.config.sinks.iter().filter(|sink| is_named(&sink.name)).map(route).collect();
-    rehearse(&routes, events)
+    rehearse(&routes, recorded)
 }
 
 /// The events of a file: lines that a file sink wrote, webhooks as Jira sent them one on a line, or one webhook over many lines.
-pub fn recorded(text: &str, connections: &[Connection], named: Option<&str>) -> anyhow::Result<Vec<Event>> {
+/// Beside either may stand what Jira shall answer: `lookup`, `watchers`, `parent`.
+pub fn recorded(text: &str, connections: &[Connection], named: Option<&str>) -> anyhow::Result<Vec<Recorded>> {
     if let Ok(whole) = serde_json::from_str::<Value>(text) {
         return one(&whole, text, connections, named);
     }
@@ -44,9 +45,10 @@ pub fn recorded(text: &str, connections: &[Connection], named: Option<&str>) -> 
     Ok(events)
 }
 
-fn one(value: &Value, text: &str, connections: &[Connection], named: Option<&str>) -> anyhow::Result<Vec<Event>> {
+fn one(value: &Value, text: &str, connections: &[Connection], named: Option<&str>) -> anyhow::Result<Vec<Recorded>> {
     if value.get("specversion").is_some() {
-        return Ok(vec![read_structured(value).context("it is no event that this version can read")?]);
+        let event = read_structured(value).context("it is no event that this version can read")?;
+        return Ok(vec![Recorded::new(event, value)]);
     }
     let connection = match (named, connections) {
         (Some(name), _) => match connections.iter().find(|connection| connection.name.as_str() == name) {
@@ -58,14 +60,15 @@ fn one(value: &Value, text: &str, connections: &[Connection], named: Option<&str
     };
     // Jira's own time stands for the receipt, so that the same body gives the same answer tomorrow.
     let received_at = value.get("timestamp").and_then(Value::as_i64).map(Timestamp::from_ms).unwrap_or_default();
-    Ok(normalize(&Received {
+    let events = normalize(&Received {
         connection: &connection.name,
         base_url: &connection.url,
         body: text.as_bytes(),
         headers: &Headers::default(),
         received_at,
         to_markdown: render::to_markdown,
-    }))
+    });
+    Ok(events.into_iter().map(|event| Recorded::new(event, value)).collect())
 }
 
 /// Stands in for a sink and takes nothing.

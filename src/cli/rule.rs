@@ -66,6 +66,9 @@ fn show(event: &Rehearsed, output: &mut Output) -> Ended {
     output.line(&format!("{}  {}  {}", event.subject, event.kind, event.event_id))?;
     for delivery in &event.deliveries {
         output.line(&told(delivery))?;
+        for ask in &delivery.asks {
+            output.line(&format!("              ? {ask}"))?;
+        }
         let text = delivery.message.iter().flat_map(|message| message.text.lines());
         for line in text {
             output.line(format!("              | {line}").trim_end())?;

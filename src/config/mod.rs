@@ -187,6 +187,7 @@ fn read<'a>(assembled: &Assembled<'a>, reading: &mut Reading<'a>) -> Config {
     let names: Vec<&str> = assembled.of("sink").map(|section| section.name.as_str()).collect();
     rules::check_targets(&rules, &names, reading);
     warn_unnamed(&sinks, &rules, reading);
+    warn_unasked(&connections, &rules, reading);
     let (hash, marks) = fingerprint.finish();
     let (warnings, watched) = Default::default();
     Config { data_dir, receiver, admin, queue, store, deliver, log, traces, connections, sinks, rules, warnings, watched, hash, marks }
@@ -304,6 +305,20 @@ fn log<'a>(assembled: &Assembled<'a>, fingerprint: &mut Fingerprint, reading: &m
         reading.problems.add(place, format!("`level` of `[log]`: {err}"), "");
     }
     settings
+}
+
+/// A lookup that no connection could ask for is null for ever.
+fn warn_unasked(connections: &[Connection], rules: &[Rule], reading: &mut Reading<'_>) {
+    if connections.is_empty() || connections.iter().any(|connection| connection.auth.is_some()) {
+        return;
+    }
+    for place in rules.iter().filter_map(|rule| rule.lookup_places.values().next()) {
+        reading.warn(
+            place.clone(),
+            "`lookup` finds nothing: no connection has `auth`, so Jira cannot be asked",
+            "add `auth` to the connection",
+        );
+    }
 }
 
 fn warn_unnamed(sinks: &[Sink], rules: &[Rule], reading: &mut Reading<'_>) {

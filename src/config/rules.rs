@@ -1,12 +1,14 @@
 //! `[rule."NAME"]`: read and held against the sinks. What `when` and the templates mean is compiled elsewhere; each place is kept for that.
 
+use std::collections::BTreeMap;
+
 use super::fingerprint::Fingerprint;
 use super::fit::{Section, fit, label};
 use super::problems::Place;
 use super::secrets::Reading;
 use super::tree::{self, Step, members};
 use super::wording::suggest;
-use crate::deliver::{RuleSettings, SendSettings};
+use crate::deliver::{LookupSettings, RuleSettings, SendSettings};
 
 /// A rule as it is written; rules keep the order of the files.
 #[derive(Debug, Clone)]
@@ -17,6 +19,8 @@ pub struct Rule {
     pub when_place: Place,
     pub send: Vec<Send>,
     pub enabled: bool,
+    pub lookup: BTreeMap<String, LookupSettings>,
+    pub lookup_places: BTreeMap<String, Place>,
 }
 
 /// One entry of a rule's `send`; `settings.to` names an existing sink where there are no problems.
@@ -51,6 +55,8 @@ pub(crate) fn read<'a>(section: &Section<'a>, fingerprint: &mut Fingerprint, rea
             blocks_place: reading.sources.place(place("blocks").unwrap_or(entry)),
         }
     });
+    let place_of = |name: &String| (name.clone(), rest.place(&members(&["lookup", name.as_str()]), reading.sources));
+    let lookup_places = settings.lookup.keys().map(place_of).collect();
     Some(Rule {
         name: section.name.clone(),
         place: reading.sources.place(section.offset),
@@ -58,6 +64,8 @@ pub(crate) fn read<'a>(section: &Section<'a>, fingerprint: &mut Fingerprint, rea
         when_place: rest.place(&members(&["when"]), reading.sources),
         send: send.collect(),
         enabled: settings.enabled,
+        lookup: settings.lookup,
+        lookup_places,
     })
 }
 

@@ -78,7 +78,7 @@ impl End {
     }
 }
 
-const WAITS_BEHIND: &str = "earlier deliveries of this issue wait";
+pub(crate) const WAITS_BEHIND: &str = "earlier deliveries of this issue wait";
 /// After three starts that died with nothing but this event in hand, it is the event.
 const UNCLEAN_RUNS_MAX: u32 = 3;
 

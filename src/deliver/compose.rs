@@ -1,17 +1,25 @@
 //! From deliveries that may be made to messages: those that belong together become one, and wait a moment for each other.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::attempt::Try;
+use tokio::time::Instant;
+
+use super::attempt::{Try, WAITS_BEHIND};
+use super::beside::{self, Beside, Learnt, Question, Unanswered};
 use super::context::{self, Known};
-use super::enrich::Item;
+use super::draft::Draft;
+use super::enrich::{self, Item};
 use super::fold::{self, Candidate};
+use super::guard;
 use super::route::{Decision, Verdict};
-use super::rules::Send;
-use super::window::{Ready, Work};
+use super::rules::{MessageTemplates, Send};
+use super::window::{Ready, ask_again};
 use super::worker::LaneWorker;
-use crate::event::Event;
+use crate::event::PartitionKey;
+use crate::jira::Sight;
+use crate::render::RenderError;
 use crate::sink::{Enriched, Message};
 use crate::store::Write;
 
@@ -43,58 +51,83 @@ impl LaneWorker {
         route.rules.find(rule, route.name(), target).map(|(_, send)| send)
     }
 
-    /// One try for each message. A message that cannot be composed is a dead letter.
-    pub(crate) fn compose(&mut self, ready: Vec<Ready>, items: &[Item], write: &mut Write) -> Vec<Try> {
-        let candidate = |ready: &'_ Ready| {
-            let settle = ready.work.rule.as_ref().and_then(|rule| Some(self.send(rule, &ready.work.key.target)?.settle));
-            settle.unwrap_or_default()
-        };
-        let settles: Vec<Duration> = ready.iter().map(candidate).collect();
-        let candidates: Vec<Candidate<'_>> = ready
-            .iter()
-            .zip(settles)
-            .map(|(ready, settle)| Candidate {
-                event: &ready.event,
-                rule: ready.work.rule.as_ref(),
-                target: &ready.work.key.target,
-                settle: if self.shared.is_careful() { Duration::ZERO } else { settle },
-            })
-            .collect();
-        let groups = fold::groups(&candidates);
-        let mut rest: Vec<Option<Ready>> = ready.into_iter().map(Some).collect();
+    /// One try for each message. A message that cannot be composed is a dead letter; one whose rule could not ask Jira waits.
+    pub(crate) async fn compose(&mut self, ready: Vec<Ready>, items: &[Item], write: &mut Write) -> Vec<Try> {
+        let drafts = self.drafts(ready);
+        let questions: Vec<_> = drafts.iter().map(|draft| self.question(draft, items)).collect();
+        let asked: Vec<&Question> = questions.iter().filter_map(|question| question.as_ref().ok()?.as_ref()).collect();
+        let mut learnt = beside::ask(&self.shared.jiras, &asked).await.into_iter();
+        let mut stuck: HashSet<(Arc<str>, PartitionKey)> = HashSet::new();
         let mut tries = Vec::new();
-        for group in groups {
-            let members: Vec<Ready> = group.into_iter().filter_map(|number| rest.get_mut(number)?.take()).collect();
-            tries.extend(self.one_message(members, items, write));
+        for (draft, question) in drafts.into_iter().zip(questions) {
+            let answer = match question {
+                Ok(Some(_)) => learnt.next().unwrap_or_else(|| Ok(Learnt::default())),
+                Ok(None) => Ok(Learnt::default()),
+                Err(err) => Err(Unanswered::Never(format!("the message cannot be composed: {err}"))),
+            };
+            let place = draft.place(items);
+            match answer {
+                _ if stuck.contains(&place) => self.hold(&draft, items, WAITS_BEHIND, None, write),
+                Ok(learnt) => tries.extend(self.one_message(draft, learnt, items, write)),
+                Err(Unanswered::Wait(err)) => {
+                    self.hold(&draft, items, &format!("Jira cannot be asked: {err}"), Some(ask_again(&err)), write);
+                    stuck.insert(place);
+                }
+                Err(Unanswered::Never(reason)) => self.give_up(&draft, items, &reason, write),
+            }
         }
         tries
     }
 
-    fn one_message(&mut self, members: Vec<Ready>, items: &[Item], write: &mut Write) -> Option<Try> {
-        let shared = self.shared.clone();
-        let events: Vec<&Event> = members.iter().map(|member| &*member.event).collect();
-        let ordered = fold::in_order(&events);
-        let (first, last) = (members.first()?, members.last()?);
-        let sum = if members.len() > 1 { fold::merged(&events).map(Arc::new) } else { None };
-        let event = sum.unwrap_or_else(|| first.event.clone());
-        let send = first.work.rule.as_ref().and_then(|rule| self.send(rule, &first.work.key.target));
-        let in_thread = send.is_some_and(|send| send.in_thread);
-        let message = send.and_then(|send| send.message.as_ref()).map(|templates| {
-            let known = items[last.work.item].known(&event);
-            let known = Known { folded: if ordered.len() > 1 { &ordered } else { &[] }, ..known };
-            templates.render(&context::of_event(&known, &shared.route.names))
+    fn drafts(&self, ready: Vec<Ready>) -> Vec<Draft> {
+        let mut candidates = Vec::new();
+        for Ready { work, event } in &ready {
+            let settle = work.rule.as_ref().and_then(|rule| Some(self.send(rule, &work.key.target)?.settle));
+            let settle = settle.filter(|_| !self.shared.is_careful()).unwrap_or_default();
+            candidates.push(Candidate { event, rule: work.rule.as_ref(), target: &work.key.target, settle });
+        }
+        let groups = fold::groups(&candidates);
+        let mut rest: Vec<Option<Ready>> = ready.into_iter().map(Some).collect();
+        let taken = |group: Vec<usize>| Draft::of(group.into_iter().filter_map(|number| rest.get_mut(number)?.take()).collect());
+        groups.into_iter().filter_map(taken).collect()
+    }
+
+    fn send_of(&self, draft: &Draft) -> Option<&Send> {
+        self.send(draft.work().rule.as_ref()?, &draft.work().key.target)
+    }
+
+    fn templates(&self, draft: &Draft) -> Option<&MessageTemplates> {
+        self.send_of(draft)?.message.as_ref()
+    }
+
+    /// What it asks of Jira, for the last of its events.
+    fn question(&self, draft: &Draft, items: &[Item]) -> Result<Option<Question>, RenderError> {
+        let Some(templates) = self.templates(draft).filter(|templates| templates.asks().is_any()) else { return Ok(None) };
+        let after = draft.works().map(|work| enrich::after(&items[work.item], &self.shared.clock)).max();
+        let folded = draft.folded();
+        let known = draft.known(&folded, items);
+        let issue = known.now.or(draft.event.data.issue.as_deref());
+        let context = context::of_event(&known, &self.shared.route.names);
+        templates.asks().question(&draft.event.connection, after.unwrap_or_else(Instant::now), &context, issue).map(Some)
+    }
+
+    fn one_message(&mut self, draft: Draft, learnt: Learnt, items: &[Item], write: &mut Write) -> Option<Try> {
+        let in_thread = self.send_of(&draft).is_some_and(|send| send.in_thread);
+        let message = self.templates(&draft).map(|templates| {
+            let beside = self.beside(&draft, learnt, items);
+            let folded = draft.folded();
+            let known = Known { beside: Some(&beside), ..draft.known(&folded, items) };
+            templates.render(&context::of_event(&known, &self.shared.route.names))
         });
         let message: Option<Message> = match message.transpose() {
             Ok(message) => message,
             Err(err) => {
-                let reason = format!("the message cannot be composed: {err}");
-                members.iter().for_each(|member| self.bury(&member.work, &items[member.work.item], &reason, write));
+                self.give_up(&draft, items, &format!("the message cannot be composed: {err}"), write);
                 return None;
             }
         };
-        let mut works = members.into_iter().map(|member| member.work);
-        let work = works.next()?;
-        let folded: Vec<Work> = works.map(|other| Work { folded_into: Some(work.key.event_id.clone()), ..other }).collect();
+        let event = draft.event.clone();
+        let (work, folded) = draft.into_works();
         let item = &items[work.item];
         let delivery = Enriched {
             envelope: item.envelope.clone(),
@@ -108,5 +141,30 @@ impl LaneWorker {
         };
         let (partition_key, span) = (item.event().partition_key.clone(), item.trail.span().clone());
         Some(Try { folded, in_thread, partition_key, work, delivery, span })
+    }
+
+    /// A parent is shown where it could have been sent itself.
+    fn beside(&self, draft: &Draft, learnt: Learnt, items: &[Item]) -> Beside {
+        let Learnt { mut beside, parent } = learnt;
+        let facts = self.facts(draft.work(), items);
+        if let Some(Sight::Seen(parent)) = parent.filter(|sight| guard::shows(sight, &facts, &self.shared.route.clearance)) {
+            beside.show_parent(&parent);
+        }
+        beside
+    }
+
+    /// The first waits for so long, or behind what waits already, and the others behind it.
+    fn hold(&mut self, draft: &Draft, items: &[Item], reason: &str, wait: Option<Duration>, write: &mut Write) {
+        let mut wait = wait;
+        for work in draft.works() {
+            match wait.take() {
+                Some(wait) => self.park(work, &items[work.item], wait, reason, false, write),
+                None => self.park_behind(work, items, reason, write),
+            }
+        }
+    }
+
+    fn give_up(&mut self, draft: &Draft, items: &[Item], reason: &str, write: &mut Write) {
+        draft.works().for_each(|work| self.bury(work, &items[work.item], reason, write));
     }
 }

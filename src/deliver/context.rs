@@ -1,8 +1,9 @@
-//! What a rule and a template see: the event's data, its members as shorthands, `change`, `now`, `field` and `folded`.
+//! What a rule and a template see: the event's data, its members as shorthands, `change`, `now`, `field` and `folded`, and what was asked for beside it.
 
 use serde_json::{Map, Value, json};
 
 use super::Names;
+use super::beside::Beside;
 use super::fields::{self, FieldNames};
 use crate::event::{Event, Issue};
 use crate::render::Dialect;
@@ -17,11 +18,13 @@ pub(crate) struct Known<'a> {
     pub(crate) fields: Option<&'a FieldNames>,
     /// All that are told together, this one among them, as one message shows them. Empty: it stands alone.
     pub(crate) folded: &'a [&'a Event],
+    /// What was asked for this message alone.
+    pub(crate) beside: Option<&'a Beside>,
 }
 
 impl<'a> Known<'a> {
     pub(crate) fn of(event: &'a Event) -> Self {
-        Self { event, now: None, fields: None, folded: &[] }
+        Self { event, now: None, fields: None, folded: &[], beside: None }
     }
 }
 
@@ -43,6 +46,11 @@ pub(crate) fn of_event(known: &Known<'_>, names: &Names) -> Value {
     root.insert("now".into(), now);
     root.insert("change".into(), changes(event));
     root.insert("folded".into(), Value::Array(folded));
+    if let Some(beside) = known.beside {
+        root.insert("lookup".into(), Value::Object(beside.lookup.clone()));
+        root.insert("watchers".into(), beside.watchers.clone());
+        root.insert("parent".into(), beside.parent.clone());
+    }
     root.insert("event".into(), data);
     Value::Object(root)
 }

@@ -74,7 +74,7 @@ impl Item {
 
     /// The event as it is shown, with all that was learnt.
     pub(crate) fn known<'a>(&'a self, event: &'a Event) -> Known<'a> {
-        Known { event, now: now_of(self), fields: self.fields.as_ref().and_then(|asked| asked.as_ref().ok()), folded: &[] }
+        Known { now: now_of(self), fields: self.fields.as_ref().and_then(|asked| asked.as_ref().ok()), ..Known::of(event) }
     }
 
     /// The event with its issue made whole by what was read.
@@ -108,7 +108,11 @@ pub(crate) async fn look_up(items: &mut [Item], route: &Route, jiras: &Jiras, fi
     let mut wanted: BTreeMap<ConnectionName, Vec<(usize, Want)>> = BTreeMap::new();
     for (number, item) in items.iter().enumerate() {
         let event = item.event();
-        let wants = || guard::needs_read(event, &route.clearance) || (route.enrich && is_reduced(event));
+        let resumes = || {
+            let shows = |decision: &Decision| route.shows_unread(&Known::of(event), decision.rule.as_ref(), &decision.target);
+            item.parked.is_some() && item.decisions.iter().any(shows)
+        };
+        let wants = || guard::needs_read(event, &route.clearance) || (route.enrich && is_reduced(event)) || resumes();
         let read = item.needs() || (item.sends() && wants());
         if read && jiras.contains_key(&event.connection) {
             let after = Some(after(item, clock));
@@ -178,7 +182,7 @@ async fn ask_the_rest(item: &mut Item, route: &Route, jiras: &Jiras, store: &Sto
 }
 
 /// What was read before this says nothing about the delivery: one that waited, or comes from the archive, is seen anew, because a level may have been set since.
-fn after(item: &Item, clock: &Clock) -> Instant {
+pub(crate) fn after(item: &Item, clock: &Clock) -> Instant {
     if item.parked.is_some() || item.again.is_some() { Instant::now() } else { received(&item.envelope, clock) }
 }
 

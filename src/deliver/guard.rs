@@ -129,6 +129,12 @@ fn seen(sight: &Asked<Sight>, facts: &Facts<'_>, clearance: &Clearance) -> Rulin
     }
 }
 
+/// Whether another issue, as a parent is, may be shown beside the event that passed.
+pub(crate) fn shows(sight: &Sight, facts: &Facts<'_>, clearance: &Clearance) -> bool {
+    let is_seen = matches!(sight, Sight::Seen(_));
+    is_seen && (clearance.clears_all_levels() || seen(&Ok(sight.clone()), facts, clearance) == Ruling::Pass)
+}
+
 /// Of a deleted issue its own event decides, else the ticket store's last row, else nobody.
 fn of_deleted(facts: &Facts<'_>, has_level: bool, clearance: &Clearance) -> Ruling {
     if facts.event.secrecy.level_known || has_level {
@@ -281,7 +287,7 @@ mod tests {
 
     fn ops_rule() -> Rules {
         let send = SendSettings::to("team".parse().expect("a name"));
-        let settings = RuleSettings { when: "event.project.key == \"OPS\"".into(), send: vec![send], enabled: true };
+        let settings = RuleSettings::new("event.project.key == \"OPS\"", vec![send]);
         Rules::compile(&[("ops".into(), settings)], &|_| None, &Names::of_events()).expect("it compiles")
     }
 
@@ -371,6 +377,22 @@ mod tests {
             (case.event.data.entity, case.sights) = (Some(Entity::Link(link)), Some(vec![read(None, None), read(Some("Staff"), None)]));
         };
         assert_eq!(ruling(linked), "withheld (level): security level Staff");
+    }
+
+    #[test]
+    fn a_parent_is_shown_where_it_could_have_been_sent_itself() {
+        let rules = ops_rule();
+        let shown = |sight: Asked<Sight>, clearance: Clearance, is_ruled: bool| {
+            let (event, rule) = (plain().event, is_ruled.then(|| &rules.list()[0]));
+            let facts = Facts { event: &event, sights: None, last_level: None, internal: None, rule };
+            shows(&sight.expect("a sight"), &facts, &clearance)
+        };
+        assert!(shown(read(None, None), Clearance::nothing(), false));
+        assert!(!shown(read(Some("Staff"), None), Clearance::nothing(), false));
+        assert!(shown(read(Some("Staff"), None), cleared(&["Staff"], false, false), false));
+        assert!(!shown(read(None, Some("OPS")), Clearance::nothing(), false) && shown(read(None, Some("OPS")), Clearance::nothing(), true));
+        assert!(shown(read(Some("Staff"), Some("OPS")), Clearance::everything(), false));
+        assert!(!shown(Ok(Sight::NotVisible), Clearance::everything(), true));
     }
 
     #[test]

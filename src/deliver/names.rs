@@ -12,6 +12,15 @@ pub struct Names {
     definitions: serde_json::Map<String, Value>,
 }
 
+/// What only templates see: it is asked for when a message is about to be made.
+const BESIDE: [&str; 3] = ["lookup", "watchers", "parent"];
+/// Roots that are no members of an event.
+const NO_MEMBERS: [&str; 5] = ["event", "now", "change", "folded", "field"];
+
+pub(crate) fn is_beside(root: &str) -> bool {
+    BESIDE.contains(&root)
+}
+
 /// A name that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unknown {
@@ -34,6 +43,9 @@ impl Names {
             ("change", Value::Bool(true)),
             ("folded", schema::<Vec<event::Data>>(&mut generator)),
             ("field", Value::Bool(true)),
+            ("lookup", Value::Bool(true)),
+            ("watchers", schema::<Vec<event::Person>>(&mut generator)),
+            ("parent", schema::<event::Issue>(&mut generator)),
             ("comment", schema::<event::Comment>(&mut generator)),
             ("worklog", schema::<event::Worklog>(&mut generator)),
             ("attachment", schema::<event::Attachment>(&mut generator)),
@@ -116,7 +128,7 @@ fn with_members(mut definitions: serde_json::Map<String, Value>, roots: &[(&'sta
         data.retain(|name, _| !matches!(name.as_str(), "anyOf" | "oneOf" | "allOf"));
     }
     if let Some(members) = properties(&mut definitions, "Data") {
-        for (name, schema) in roots.iter().filter(|(name, _)| !matches!(*name, "event" | "now" | "change" | "folded" | "field")) {
+        for (name, schema) in roots.iter().filter(|(name, _)| !NO_MEMBERS.contains(name) && !is_beside(name)) {
             members.entry(*name).or_insert_with(|| schema.clone());
         }
     }
@@ -187,6 +199,10 @@ mod tests {
             "event.project.key",
             "field.Story Points",
             "folded",
+            "watchers",
+            "parent.status.name",
+            "parent.project.key",
+            "lookup.anything.below",
         ] {
             assert_eq!(names.check(&good.split('.').collect::<Vec<_>>()), Ok(()), "{good}");
         }
@@ -198,5 +214,6 @@ mod tests {
         check("isue.project.key", "isue", Some("issue"));
         check("issue.status.nme", "issue.status.nme", Some("issue.status.name"));
         check("comment.zzzzzz", "comment.zzzzzz", None);
+        check("event.parent", "event.parent", None);
     }
 }

@@ -1,14 +1,17 @@
 //! What rules would make of recorded events: decided, guarded as far as the events themselves tell, folded and composed, and nothing sent.
 //!
-//! It asks nobody: where the service would read the issue from Jira first, the answer says so and shows what the event carries. The
-//! same input gives the same answer, so that a team can keep it beside its rules.
+//! It asks nobody: where the service would read the issue from Jira first, the answer says so and shows what the event carries. It says what
+//! a message would look up, too, and takes for the answer what was recorded with the event. The same input gives the same answer, so
+//! that a team can keep it beside its rules.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::time::Instant;
 
+use super::beside::{Beside, Question};
 use super::context::{self, Known};
 use super::fold::{self, Candidate};
 use super::guard::{self, Facts, Ruling};
@@ -16,6 +19,28 @@ use super::route::{Decision, Route, Verdict};
 use super::rules::Send;
 use crate::event::{Event, EventId, Kind, Restricted};
 use crate::setting::SinkName;
+
+/// An event, and what Jira shall have answered about it.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    pub event: Event,
+    beside: Beside,
+}
+
+impl From<Event> for Recorded {
+    fn from(event: Event) -> Self {
+        Self { event, beside: Beside::default() }
+    }
+}
+
+impl Recorded {
+    /// `written`: the line that the event was read from, with `lookup`, `watchers` or `parent` beside it.
+    pub fn new(event: Event, written: &Value) -> Self {
+        let member = |name: &str| written.get(name).cloned().unwrap_or_default();
+        let lookup = member("lookup").as_object().cloned().unwrap_or_default();
+        Self { event, beside: Beside { lookup, watchers: member("watchers"), parent: member("parent") } }
+    }
+}
 
 /// An event and what would become of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +59,9 @@ pub struct RehearsedDelivery {
     pub rule: Option<String>,
     pub outcome: String,
     pub reason: Option<String>,
+    /// What would be asked of Jira for the message.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asks: Vec<String>,
     /// What a sink for people would get.
     pub message: Option<RehearsedMessage>,
 }
@@ -52,16 +80,16 @@ pub struct RehearsedMessage {
 }
 
 /// In the order of the events; the routes one after another for each.
-pub fn rehearse(routes: &[Route], events: &[Event]) -> Vec<Rehearsed> {
+pub fn rehearse(routes: &[Route], recorded: &[Recorded]) -> Vec<Rehearsed> {
     let blank = |event: &Event| Rehearsed {
         event_id: event.id.clone(),
         kind: event.kind(),
         subject: event.subject.clone(),
         deliveries: Vec::new(),
     };
-    let mut all: Vec<Rehearsed> = events.iter().map(blank).collect();
+    let mut all: Vec<Rehearsed> = recorded.iter().map(|recorded| blank(&recorded.event)).collect();
     for route in routes {
-        for (number, delivery) in at(route, events) {
+        for (number, delivery) in at(route, recorded) {
             if let Some(rehearsed) = all.get_mut(number) {
                 rehearsed.deliveries.push(delivery);
             }
@@ -76,20 +104,21 @@ struct Passed<'a> {
     /// Its place among the answers.
     place: usize,
     event: &'a Event,
+    beside: &'a Beside,
     decision: Decision,
 }
 
-fn at(route: &Route, events: &[Event]) -> Vec<(usize, RehearsedDelivery)> {
+fn at(route: &Route, recorded: &[Recorded]) -> Vec<(usize, RehearsedDelivery)> {
     let mut answers = Vec::new();
     let mut passed: Vec<Passed<'_>> = Vec::new();
-    for (number, event) in events.iter().enumerate() {
+    for (number, Recorded { event, beside }) in recorded.iter().enumerate() {
         for decision in route.decide(&known(event), true) {
             let (outcome, reason) = match &decision.verdict {
                 Verdict::Filtered(why) => ("filtered", Some(why.clone())),
                 Verdict::Send | Verdict::Needs => guarded(route, event, &decision),
             };
             if outcome == "sent" {
-                passed.push(Passed { number, place: answers.len(), event, decision: decision.clone() });
+                passed.push(Passed { number, place: answers.len(), event, beside, decision: decision.clone() });
             }
             answers.push((number, answer(route, &decision, outcome, reason)));
         }
@@ -141,6 +170,7 @@ fn answer(route: &Route, decision: &Decision, outcome: &str, reason: Option<Stri
         rule: decision.rule.as_deref().map(str::to_owned),
         outcome: outcome.to_owned(),
         reason,
+        asks: Vec::new(),
         message: None,
     }
 }
@@ -156,8 +186,12 @@ fn composed(route: &Route, send: &Send, members: &[&Passed<'_>], answer: &mut Re
     let (Some(sum), false) = (fold::merged(&events), events.is_empty()) else { return };
     let single = events.len() == 1;
     let event = if single { events[0] } else { &sum };
-    let context = Known { folded: if single { &[] } else { &ordered }, ..known(event) };
-    match templates.render(&context::of_event(&context, &route.names)) {
+    let shown = Known { folded: if single { &[] } else { &ordered }, ..known(event) };
+    let context = context::of_event(&shown, &route.names);
+    let question = templates.asks().question(&event.connection, Instant::now(), &context, event.data.issue.as_deref());
+    answer.asks = question.as_ref().map(Question::told).unwrap_or_default();
+    let beside = members.last().map(|member| member.beside);
+    match templates.render(&context::of_event(&Known { beside, ..shown }, &route.names)) {
         Ok(message) => {
             let crate::sink::Message { text, blocks, attachments, username, icon_url, thread: _ } = message;
             answer.message = Some(RehearsedMessage { text, blocks, attachments, username, icon_url });

@@ -194,7 +194,7 @@ impl LaneWorker {
         for work in works {
             ready.extend(self.prepare(work, items, &mut write));
         }
-        let tries = self.compose(ready, items, &mut write);
+        let tries = self.compose(ready, items, &mut write).await;
         for (work, end) in attempt::all(&self.shared.clone(), tries, &self.stop.clone()).await? {
             counts.delivered += u64::from(matches!(end, End::Done | End::Recorded));
             self.record(&work, end, items, &mut refused, &mut write);

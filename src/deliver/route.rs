@@ -51,9 +51,26 @@ impl Route {
     pub(crate) fn names_fields(&self) -> bool {
         let named = |(rule, send): (&Rule, &Send)| {
             let message = send.message.as_ref().map(MessageTemplates::references).unwrap_or_default();
-            fields::are_named(rule.when.references().iter().chain(&message))
+            fields::are_named(rule.when.references().iter().chain(message))
         };
         self.sink.traits().for_people && self.rules.of_sink(self.name()).any(named)
+    }
+
+    /// A sink that writes events decides on the event as it came; only messages are worth a read.
+    fn unread(&self, known: &Known<'_>) -> Unread {
+        match &known.event.data.issue {
+            Some(issue) if self.sink.traits().for_people && issue.partial => Unread::Issue,
+            Some(_) if self.sink.traits().for_people && known.now.is_none() => Unread::Now,
+            _ => Unread::Nothing,
+        }
+    }
+
+    /// Whether a message that was decided on before shows what its event does not carry.
+    pub(crate) fn shows_unread(&self, known: &Known<'_>, rule: Option<&Arc<str>>, target: &str) -> bool {
+        let unread = self.unread(known);
+        let Some((_, send)) = rule.and_then(|rule| self.rules.find(rule, self.name(), target)) else { return false };
+        let context = || context::without_unknown(context::of_event(known, &self.names), unread == Unread::Issue);
+        unread != Unread::Nothing && shows_unknown(send, &context())
     }
 
     /// Decides for every rule that names the sink. `whole`: as much is known as will be.
@@ -68,12 +85,7 @@ impl Route {
             let verdict = if self.sink.traits().for_people { Verdict::Filtered("no rule names this sink".into()) } else { Verdict::Send };
             return vec![Decision { rule: None, target: everything(), verdict }];
         }
-        // A sink that writes events decides on the event as it came; only messages are worth a read.
-        let unread = match &event.data.issue {
-            Some(issue) if !whole && self.sink.traits().for_people && issue.partial => Unread::Issue,
-            Some(_) if !whole && self.sink.traits().for_people && known.now.is_none() => Unread::Now,
-            _ => Unread::Nothing,
-        };
+        let unread = if whole { Unread::Nothing } else { self.unread(known) };
         let full = context::of_event(known, &self.names);
         let asked = if unread == Unread::Nothing { full } else { context::without_unknown(full, unread == Unread::Issue) };
         let (mut decisions, mut missed): (Vec<Decision>, Vec<(bool, Decision)>) = (Vec::new(), Vec::new());
@@ -213,10 +225,11 @@ mod tests {
         let rule = |&(rule, when, channel, template, enabled): &(&str, &str, &str, &str, bool)| {
             let (channel, template) = (Some(channel.to_owned()), Some(template.to_owned()));
             let send = SendSettings { channel, template, ..SendSettings::to(name.clone()) };
-            (rule.to_owned(), RuleSettings { when: when.into(), send: vec![send], enabled })
+            (rule.to_owned(), RuleSettings { enabled, ..RuleSettings::new(when, vec![send]) })
         };
         let rules: Vec<_> = rules.iter().map(rule).collect();
-        let traits = |_: &SinkName| Some(SinkTraits { dialect: Some(Dialect::SlackMrkdwn), target: None, has_threads: true });
+        let traits =
+            |_: &SinkName| Some(SinkTraits { dialect: Some(Dialect::SlackMrkdwn), target: None, has_threads: true, is_cleared: false });
         let rules = Rules::compile(&rules, &traits, &names).expect("they compile");
         Route {
             sink: Arc::new(Quiet { name, for_people }),

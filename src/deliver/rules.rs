@@ -13,6 +13,7 @@ use serde_json::Value;
 
 pub(crate) use expression::{Answer, Expression};
 
+use super::beside::Asks;
 use super::names::Names;
 use super::settings::RuleSettings;
 use crate::render::{Dialect, JsonTemplate, RenderError, Template};
@@ -72,6 +73,8 @@ pub struct MessageTemplates {
     attachments: Option<JsonTemplate>,
     username: Option<String>,
     icon_url: Option<String>,
+    asks: Asks,
+    references: Vec<Vec<String>>,
 }
 
 impl MessageTemplates {
@@ -86,11 +89,14 @@ impl MessageTemplates {
         })
     }
 
-    /// The member paths that it shows.
-    pub fn references(&self) -> Vec<Vec<String>> {
-        let mut paths = self.text.references();
-        paths.extend([&self.blocks, &self.attachments].into_iter().flatten().flat_map(JsonTemplate::references));
-        paths
+    /// The member paths that it shows, and those that it takes to ask for the rest.
+    pub fn references(&self) -> &[Vec<String>] {
+        &self.references
+    }
+
+    /// What is to be asked of Jira for it.
+    pub(crate) fn asks(&self) -> &Asks {
+        &self.asks
     }
 }
 
@@ -103,12 +109,15 @@ pub struct SinkTraits {
     pub target: Option<Arc<str>>,
     /// Whether it tells what a message is called, so that others can answer it.
     pub has_threads: bool,
+    /// Whether it may be shown whatever Jira answers.
+    pub is_cleared: bool,
 }
 
 /// Which part of a rule is wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RulePart {
     When,
+    Lookup(String),
     /// The entry of `send` with this number, from 0.
     Send(usize),
 }

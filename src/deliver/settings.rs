@@ -1,5 +1,7 @@
 //! What a user writes about rules and about delivery.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +47,45 @@ pub struct RuleSettings {
     pub send: Vec<SendSettings>,
     #[serde(default = "enabled")]
     pub enabled: bool,
+    /// Read-only questions to Jira by name, at most four; templates show the answers as `lookup.NAME`.
+    #[serde(default)]
+    pub lookup: BTreeMap<String, LookupSettings>,
+}
+
+impl RuleSettings {
+    pub fn new(when: impl Into<String>, send: Vec<SendSettings>) -> Self {
+        Self { when: when.into(), send, enabled: enabled(), lookup: BTreeMap::new() }
+    }
+}
+
+/// One entry of a rule's `lookup`.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a path as a text, or `{ path = \"/rest/...\", unguarded = true }`")]
+pub enum LookupSettings {
+    /// What follows the connection's `url`, from `/rest/` on, with `{{ ... }}` for values.
+    Path(String),
+    Table(LookupTable),
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LookupTable {
+    pub path: String,
+    /// Shows the answer also where the sink is not cleared for what may stand in it.
+    #[serde(default)]
+    pub unguarded: bool,
+}
+
+impl LookupSettings {
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Path(path) | Self::Table(LookupTable { path, .. }) => path,
+        }
+    }
+
+    pub fn is_unguarded(&self) -> bool {
+        matches!(self, Self::Table(LookupTable { unguarded: true, .. }))
+    }
 }
 
 fn enabled() -> bool {

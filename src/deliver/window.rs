@@ -85,7 +85,7 @@ impl LaneWorker {
         for work in works {
             ready.extend(self.prepare(work, &items, &mut write));
         }
-        let tries = self.compose(ready, &items, &mut write);
+        let tries = self.compose(ready, &items, &mut write).await;
         let ends = attempt::all(&shared, tries, &self.stop).await?;
         let mut refused: HashSet<(Arc<str>, PartitionKey)> = HashSet::new();
         for (work, end) in ends {
@@ -224,7 +224,8 @@ impl LaneWorker {
             }
         }
         let is_enriched = shared.route.enrich && enrich::is_reduced(item.event());
-        if let Some(err) = item.unread().filter(|_| is_enriched) {
+        let shows_unread = || shared.route.shows_unread(&Known::of(item.event()), work.rule.as_ref(), &work.key.target);
+        if let Some(err) = item.unread().filter(|_| is_enriched || shows_unread()) {
             self.park(&work, item, ask_again(err), &format!("Jira cannot be asked: {err}"), false, write);
             return None;
         }
@@ -238,16 +239,20 @@ impl LaneWorker {
     }
 
     pub(super) fn ruling(&self, work: &Work, items: &[Item]) -> Ruling {
+        guard::rule_on(&self.facts(work, items), &self.shared.route.clearance)
+    }
+
+    /// What the guard decides on.
+    pub(super) fn facts<'a>(&'a self, work: &'a Work, items: &'a [Item]) -> Facts<'a> {
         let (item, route) = (&items[work.item], &self.shared.route);
         let rule = work.rule.as_ref().and_then(|name| route.rules.find(name, &work.key.sink, &work.key.target));
-        let facts = Facts {
+        Facts {
             event: item.event(),
             sights: item.sights.as_deref(),
             last_level: item.last_level.as_ref(),
             internal: item.internal.as_ref(),
             rule: rule.map(|(rule, _)| rule),
-        };
-        guard::rule_on(&facts, &route.clearance)
+        }
     }
 
     pub(super) fn record(
@@ -301,7 +306,7 @@ impl LaneWorker {
     }
 
     /// It waits behind who waits already, or until its target takes again.
-    fn park_behind(&mut self, work: &Work, items: &[Item], reason: &str, write: &mut Write) {
+    pub(crate) fn park_behind(&mut self, work: &Work, items: &[Item], reason: &str, write: &mut Write) {
         let item = &items[work.item];
         let place = (work.key.target.clone(), item.event().partition_key.clone());
         if let Some(own) = item.parked.as_ref().filter(|row| row.key == work.key) {
@@ -320,7 +325,7 @@ impl LaneWorker {
         self.park(work, item, wait, reason, false, write);
     }
 
-    fn park(&mut self, work: &Work, item: &Item, wait: Duration, reason: &str, counted: bool, write: &mut Write) {
+    pub(crate) fn park(&mut self, work: &Work, item: &Item, wait: Duration, reason: &str, counted: bool, write: &mut Write) {
         let now = self.shared.clock.now();
         let attempts = work.failures + u32::from(counted);
         let key = item.event().partition_key.clone();
@@ -453,7 +458,7 @@ fn is_over(row: &JournalRow, item: &Item) -> bool {
     }
 }
 
-fn ask_again(err: &crate::jira::JiraError) -> Duration {
+pub(crate) fn ask_again(err: &crate::jira::JiraError) -> Duration {
     match err {
         crate::jira::JiraError::Unavailable { retry_after, .. } => retry_after.unwrap_or(ASK_AGAIN),
         crate::jira::JiraError::Unauthorized { .. } | crate::jira::JiraError::Refused { .. } => ASK_AGAIN,

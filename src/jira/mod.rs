@@ -5,6 +5,7 @@ mod model;
 mod webhook;
 
 pub use client::{
-    Asked, Auth, Field, FieldSchema, Flavour, Jira, JiraError, Myself, SeenIssue, ServerInfo, Settings, Sight, Want, retry_after,
+    Asked, Auth, Field, FieldSchema, Flavour, Found, Jira, JiraError, Lookup, Myself, SeenIssue, ServerInfo, Settings, Sight, Want, people,
+    retry_after, watchers_of,
 };
 pub use webhook::{Headers, Received, content_hash, normalize};

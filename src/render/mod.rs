@@ -13,7 +13,7 @@ pub mod template;
 mod wiki;
 
 pub use dialect::Dialect;
-pub use template::{JsonTemplate, RenderError, Template, TemplateError};
+pub use template::{JsonTemplate, PathTemplate, RenderError, Template, TemplateError};
 
 use crate::event::Markup;
 

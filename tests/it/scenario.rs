@@ -17,6 +17,7 @@ mod guard;
 mod guard_unasked;
 mod late;
 mod look;
+mod lookup;
 mod once;
 mod outage;
 mod outlet;

@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Expression, MessageTemplates, Rule, RuleError, RulePart, Rules, Send, SinkTraits};
+use crate::deliver::beside::Asks;
 use crate::deliver::fields;
+use crate::deliver::lookup::{self, Lookup};
 use crate::deliver::names::Names;
 use crate::deliver::settings::{RuleSettings, SendSettings};
 use crate::render::{Dialect, JsonTemplate, Template};
@@ -20,6 +22,8 @@ const STACK_BYTES: usize = 32 << 20;
 const SETTLE: Duration = Duration::from_secs(2);
 const SETTLE_MAX: Duration = Duration::from_secs(60);
 
+/// Whether a template may name this member path.
+type Known<'a> = &'a dyn Fn(&[&str]) -> bool;
 type Sinks<'a> = &'a (dyn Fn(&SinkName) -> Option<SinkTraits> + Sync);
 
 pub(super) fn all(rules: &[(String, RuleSettings)], sinks: Sinks<'_>, names: &Names) -> Result<Rules, Vec<RuleError>> {
@@ -49,15 +53,24 @@ fn one(name: &str, settings: &RuleSettings, sinks: Sinks<'_>, names: &Names, err
     if settings.send.is_empty() {
         wrong(RulePart::When, ("`send` is empty: the rule does nothing".into(), "add `send = [{ to = \"a sink\" }]`".into()));
     }
+    let (lookups, mistakes) = lookup::compile(&settings.lookup, names);
+    mistakes.into_iter().for_each(|(name, what)| wrong(RulePart::Lookup(name), what));
+    // By what is written: a lookup that is wrong is told of once.
+    let known = |path: &[&str]| match path {
+        ["lookup"] => !settings.lookup.is_empty(),
+        ["lookup", name, ..] => settings.lookup.contains_key(*name),
+        path => names.check(path).is_ok(),
+    };
     let mut sends = Vec::new();
     for (number, entry) in settings.send.iter().enumerate() {
         // A sink that does not exist is told by the configuration, which knows all names.
         let Some(traits) = sinks(&entry.to) else { continue };
-        match send(entry, &traits, names) {
+        match send(entry, &traits, &known, &lookups) {
             Ok(send) => sends.push(send),
             Err(what) => wrong(RulePart::Send(number), what),
         }
     }
+    check_lookups(&lookups, &sends, sends.len() == settings.send.len(), sinks, &mut wrong);
     let when = when?;
     let blind = settings.send.iter().find(|entry| sinks(&entry.to).is_some_and(|traits| traits.dialect.is_none()));
     if let Some(entry) = blind
@@ -77,7 +90,30 @@ fn one(name: &str, settings: &RuleSettings, sinks: Sinks<'_>, names: &Names, err
     })
 }
 
-fn send(entry: &SendSettings, traits: &SinkTraits, names: &Names) -> Result<Send, (String, String)> {
+/// Each is shown somewhere, and nowhere that may not see what it could answer. `is_whole`: all that the rule sends is known.
+fn check_lookups(
+    lookups: &[Arc<Lookup>],
+    sends: &[Send],
+    is_whole: bool,
+    sinks: Sinks<'_>,
+    wrong: &mut impl FnMut(RulePart, (String, String)),
+) {
+    for lookup in lookups {
+        let asked = |send: &Send| {
+            send.message.as_ref().is_some_and(|message| message.asks().lookups().iter().any(|asked| Arc::ptr_eq(asked, lookup)))
+        };
+        let is_cleared = |send: &Send| sinks(&send.to).is_some_and(|traits| traits.is_cleared);
+        let part = RulePart::Lookup(lookup.name.clone());
+        if is_whole && !sends.iter().any(asked) {
+            let message = format!("no template of the rule shows `lookup.{}`", lookup.name);
+            wrong(part, (message, format!("write `{{{{ lookup.{} }}}}` in one, or remove it", lookup.name)));
+        } else if let Some(send) = sends.iter().find(|send| asked(send) && !is_cleared(send) && !lookup.may_show_to_all()) {
+            wrong(part, lookup::unguarded(lookup, send.to.as_str()));
+        }
+    }
+}
+
+fn send(entry: &SendSettings, traits: &SinkTraits, known: Known<'_>, lookups: &[Arc<Lookup>]) -> Result<Send, (String, String)> {
     let Some(dialect) = traits.dialect else {
         let composed = [
             ("template", entry.template.is_some()),
@@ -104,7 +140,7 @@ fn send(entry: &SendSettings, traits: &SinkTraits, names: &Names) -> Result<Send
     if settle > SETTLE_MAX {
         return Err(("`settle` is longer than a minute".into(), "write at most `1m`: every message waits for so long".into()));
     }
-    let message = message(entry, dialect, names)?;
+    let message = message(entry, dialect, known, lookups)?;
     if !traits.has_threads && entry.channel.as_deref().is_some_and(|channel| !channel.starts_with('@')) {
         let hint = "remove `channel`, or give the sink a `token` instead of a `webhook_url`".to_owned();
         return Err((format!("`{}` is an incoming webhook, which has a channel of its own", entry.to), hint));
@@ -135,19 +171,24 @@ const PEOPLE: [(&str, &[&str]); 4] = [
     ("@actor", &["actor"]),
 ];
 
-fn message(entry: &SendSettings, dialect: Dialect, names: &Names) -> Result<MessageTemplates, (String, String)> {
-    let known = |path: &[&str]| names.check(path).is_ok();
+fn message(
+    entry: &SendSettings,
+    dialect: Dialect,
+    known: Known<'_>,
+    lookups: &[Arc<Lookup>],
+) -> Result<MessageTemplates, (String, String)> {
     let told = |err: crate::render::TemplateError| (format!("the template cannot be used: {}", err), err.hint.clone());
     let blocks = json_of("blocks", entry.blocks.as_ref())?;
     let attachments = json_of("attachments", entry.attachments.as_ref())?;
     let source = entry.template.as_deref().unwrap_or(crate::render::default::MESSAGE);
-    Ok(MessageTemplates {
-        text: Template::compile(source, dialect, &known).map_err(told)?,
-        blocks: blocks.as_ref().map(|list| JsonTemplate::compile(list, dialect, &known)).transpose().map_err(told)?,
-        attachments: attachments.as_ref().map(|list| JsonTemplate::compile(list, dialect, &known)).transpose().map_err(told)?,
-        username: entry.username.clone(),
-        icon_url: entry.icon_url.clone(),
-    })
+    let text = Template::compile(source, dialect, known).map_err(told)?;
+    let json = |list: &Value| JsonTemplate::compile(list, dialect, known).map_err(told);
+    let (blocks, attachments) = (blocks.as_ref().map(json).transpose()?, attachments.as_ref().map(json).transpose()?);
+    let mut references = text.references();
+    references.extend([&blocks, &attachments].into_iter().flatten().flat_map(JsonTemplate::references));
+    let asks = Asks::of(&references, lookups);
+    references.extend(asks.references());
+    Ok(MessageTemplates { text, blocks, attachments, username: entry.username.clone(), icon_url: entry.icon_url.clone(), asks, references })
 }
 
 /// A list as it stands in the file, or the text of one in JSON, as Slack's own tools write it.

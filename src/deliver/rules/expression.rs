@@ -8,7 +8,7 @@ use cel::objects::Key;
 use cel::{Context, ExecutionError, Program};
 use serde_json::Value;
 
-use crate::deliver::names::Names;
+use crate::deliver::names::{self, Names};
 
 /// Longer conditions are programs, and belong into several rules.
 const LENGTH_MAX: usize = 4 * 1024;
@@ -74,6 +74,10 @@ impl Expression {
         }
         for path in &walk.paths {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            if let Some(root) = path.first().filter(|root| names::is_beside(root)) {
+                let hint = "use it in a template, where a condition is `{% if lookup.NAME %}...{% endif %}`";
+                return Err((format!("`when` cannot use `{root}`: it is asked for only after a rule has matched"), hint.into()));
+            }
             names.check(&path).map_err(|unknown| {
                 let hint = unknown
                     .nearest

@@ -2,6 +2,8 @@
 
 use http::StatusCode;
 
+use super::limits::{ANSWER_BYTES_MAX, LOOKUP_BYTES_MAX};
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Endpoint {
     Bulkfetch,
@@ -14,13 +16,15 @@ pub(super) enum Endpoint {
     MyPermissions,
     Project,
     Field,
+    /// A path of a rule's own.
+    Lookup,
 }
 
 impl Endpoint {
     /// About certain issues, not about the site.
     pub(super) fn is_about_issues(self) -> bool {
         match self {
-            Self::Bulkfetch | Self::Search | Self::Issue | Self::Comment | Self::CommentProperty => true,
+            Self::Bulkfetch | Self::Search | Self::Issue | Self::Comment | Self::CommentProperty | Self::Lookup => true,
             Self::ServerInfo | Self::Myself | Self::MyPermissions | Self::Project | Self::Field => false,
         }
     }
@@ -37,7 +41,17 @@ impl Endpoint {
             Self::MyPermissions => "my_permissions",
             Self::Project => "project",
             Self::Field => "field",
+            Self::Lookup => "lookup",
         }
+    }
+
+    /// Its path is ours. What another path answers says nothing of the site where it is odd, and its words may be a ticket's.
+    pub(super) fn is_ours(self) -> bool {
+        self != Self::Lookup
+    }
+
+    pub(super) fn answer_bytes_max(self) -> usize {
+        if self.is_ours() { ANSWER_BYTES_MAX } else { LOOKUP_BYTES_MAX }
     }
 }
 

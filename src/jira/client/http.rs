@@ -15,7 +15,7 @@ use url::{Host, Url};
 use super::budget::{Budget, Cause};
 use super::endpoint::{Endpoint, code};
 use super::error::said;
-use super::limits::{ANSWER_BYTES_MAX, Limits};
+use super::limits::Limits;
 use super::{Asked, JiraError};
 use crate::clock::{Clock, Timestamp};
 use crate::setting::{BaseUrl, ConnectionName};
@@ -40,7 +40,7 @@ pub(super) struct Http {
 
 pub(super) struct Request<'a> {
     pub endpoint: Endpoint,
-    /// Behind the base URL, beginning with `/rest/`; made of our own words and checked ids only.
+    /// Behind the base URL, beginning with `/rest/`; made of our own words and checked ids only, or a checked suffix.
     pub path: &'a str,
     pub query: &'a [(&'a str, &'a str)],
     /// A body makes it a POST.
@@ -66,6 +66,8 @@ struct Trouble {
     cause: Cause,
     told: Option<Duration>,
     reason: String,
+    /// It says nothing of other requests.
+    is_alone: bool,
 }
 
 impl<'a> Request<'a> {
@@ -155,6 +157,7 @@ impl Http {
                 }
                 Ok(Answer { status, body, is_json, asked, asked_at, clock_ahead_ms })
             }
+            Err(trouble) if trouble.is_alone => Err(JiraError::unavailable(trouble.reason)),
             Err(trouble) => Err(self.pause(trouble, asked, anonymous)),
         }
     }
@@ -172,15 +175,24 @@ impl Http {
         if let Some(body) = &request.body {
             builder = builder.json(body);
         }
-        let failed = |err: reqwest::Error| self.failing(request.endpoint, None, &unsent(&err, limit));
+        let failed = |err: reqwest::Error| {
+            // What somebody else thought of may be slow by nature, as a search is.
+            let is_alone = !request.endpoint.is_ours() && err.is_timeout() && !err.is_connect();
+            Trouble { is_alone, ..self.failing(request.endpoint, None, &unsent(&err, limit)) }
+        };
         let mut response = builder.send().await.map_err(failed)?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if body.len().saturating_add(chunk.len()) > ANSWER_BYTES_MAX {
+            let is_too_large = body.len().saturating_add(chunk.len()) > request.endpoint.answer_bytes_max();
+            if is_too_large && request.endpoint.is_ours() {
                 return Err(self.failing(request.endpoint, None, "its answer is larger than 32 MiB"));
             }
             body.extend_from_slice(&chunk);
+            if is_too_large {
+                // Whoever asked sees that it is too large: the site is well.
+                break;
+            }
         }
         Ok((status, headers, body))
     }
@@ -196,14 +208,14 @@ impl Http {
     ) -> Result<(StatusCode, Vec<u8>, bool), Trouble> {
         if !anonymous && let Some(why) = login_denied(status, headers) {
             let reason = format!("Jira refuses the login of connection `{}`: {why}", self.connection);
-            return Err(Trouble { cause: Cause::LoginRefused, told: None, reason });
+            return Err(Trouble { cause: Cause::LoginRefused, told: None, reason, is_alone: false });
         }
         let told = retry_after(headers, self.clock.now());
-        let words = || said(&body).map(|text| format!(": {text}")).unwrap_or_default();
+        let words = || said(&body).filter(|_| endpoint.is_ours()).map(|text| format!(": {text}")).unwrap_or_default();
         match status.as_u16() {
             429 => {
                 let reason = format!("Jira of connection `{}` asks to wait (429){}", self.connection, words());
-                Err(Trouble { cause: Cause::Throttled, told, reason })
+                Err(Trouble { cause: Cause::Throttled, told, reason, is_alone: false })
             }
             // An issue that breaks Jira hurts only itself, unless nothing but that is heard.
             500 if endpoint.is_about_issues() && self.broken.fetch_add(1, Ordering::Relaxed) < BROKEN_MAX => {
@@ -211,14 +223,14 @@ impl Http {
                 Ok((status, body, is_json))
             }
             407 | 408 | 425 | 500.. => Err(self.failing(endpoint, told, &format!("it answered {}{}", status.as_u16(), words()))),
-            100..200 | 300..400 => Err(self.failing(
+            100..200 | 300..400 if endpoint.is_ours() => Err(self.failing(
                 endpoint,
                 None,
                 &format!("it answered {}, a redirect: is the base URL right, or a login page before it?", status.as_u16()),
             )),
             _ => {
                 let is_json = is_json(headers, &body);
-                if status.is_success() && !is_json {
+                if status.is_success() && !is_json && endpoint.is_ours() {
                     let page = format!("it answered with something that is not JSON{}: is a login page or a proxy before it?", words());
                     return Err(self.failing(endpoint, None, &page));
                 }
@@ -229,7 +241,7 @@ impl Http {
 
     fn failing(&self, endpoint: Endpoint, told: Option<Duration>, why: &str) -> Trouble {
         let reason = format!("Jira of connection `{}` is unavailable ({}): {why}", self.connection, endpoint.as_str());
-        Trouble { cause: Cause::Failing, told, reason }
+        Trouble { cause: Cause::Failing, told, reason, is_alone: false }
     }
 
     fn pause(&self, trouble: Trouble, asked: Instant, anonymous: bool) -> JiraError {

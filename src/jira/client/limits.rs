@@ -8,6 +8,11 @@ pub(super) const IDS_MAX: usize = 100;
 pub(super) const IDS_MIN: usize = 10;
 /// An answer of 100 issues is below 3 MiB as a rule; more than this is a mistake or an attack.
 pub(super) const ANSWER_BYTES_MAX: usize = 32 << 20;
+/// What a rule looks up is shown in a message; more than this is no answer to a question.
+pub(super) const LOOKUP_BYTES_MAX: usize = 1 << 20;
+pub(super) const LOOKUPS_AT_ONCE: usize = 8;
+/// What is remembered of them, in bytes of JSON.
+pub(super) const LOOKUP_BYTES_REMEMBERED: u64 = 16 << 20;
 /// Single reads at once, where a site has no bulk read that works.
 pub(super) const SINGLE_READS_MAX: usize = 4;
 /// What is remembered: so many issues, and of so many bytes of JSON.

@@ -10,6 +10,7 @@ mod error;
 mod http;
 mod issues;
 mod limits;
+mod lookup;
 mod probe;
 mod read;
 mod settings;
@@ -21,13 +22,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::clock::Timestamp;
 use crate::event::{Issue, Project, Secrecy, ToMarkdown};
-use crate::setting::{BaseUrl, ConnectionName};
+use crate::setting::{BaseUrl, ConnectionName, PathSuffix};
 
 pub use http::retry_after;
+pub use lookup::{people, watchers_of};
 pub use probe::{Field, FieldSchema, Myself, ServerInfo};
 pub use settings::{Auth, Flavour, Settings};
 
@@ -41,6 +44,17 @@ pub struct Want {
     /// A remembered answer serves only if it was asked for after this; none: any answer of the last minute serves.
     pub after: Option<Instant>,
 }
+
+/// What somebody wants to know by a path of his own.
+#[derive(Debug, Clone)]
+pub struct Lookup {
+    pub path: PathSuffix,
+    /// A remembered answer serves only if it was asked for after this.
+    pub after: Instant,
+}
+
+/// The JSON that Jira gave; none: it is not there, or not for our account.
+pub type Found = Option<Arc<Value>>;
 
 /// What Jira says of an issue.
 #[derive(Debug, Clone)]
@@ -115,6 +129,12 @@ impl Jira {
     /// An answer that was asked for before `after` does not serve.
     pub async fn comment_internal(&self, issue_id: &str, comment_id: &str, after: Instant) -> Asked<bool> {
         comment::internal(&self.site, issue_id, comment_id, after).await
+    }
+
+    /// One answer per lookup, in order. Callers at the same time share the requests; all together wait no longer than one may.
+    /// Neither a path nor what Jira says of it is in a reason: both may hold text of a ticket.
+    pub async fn lookups(&self, wants: &[Lookup]) -> Vec<Asked<Found>> {
+        lookup::lookups(&self.site, wants).await
     }
 
     /// What the site says of itself. Proves that Jira is there, not that our login is good.

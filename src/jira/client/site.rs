@@ -9,9 +9,9 @@ use super::http::Http;
 use super::issues::Reader;
 use super::limits::Limits;
 use super::probe::{self, Myself, ServerInfo};
-use super::{Asked, Auth, Flavour, JiraError, comment};
+use super::{Asked, Auth, Flavour, JiraError, comment, lookup};
 use crate::event::ToMarkdown;
-use crate::setting::{BaseUrl, ConnectionName};
+use crate::setting::{BaseUrl, ConnectionName, PathSuffix};
 
 pub(super) struct Site {
     pub http: Http,
@@ -19,6 +19,7 @@ pub(super) struct Site {
     pub limits: Limits,
     pub reader: Reader,
     pub comments: Cache<String, comment::Told>,
+    pub lookups: Cache<PathSuffix, lookup::Told>,
     auth: Auth,
     flavour: OnceLock<Flavour>,
     /// One entry at most: callers at the same time share one request.
@@ -46,6 +47,7 @@ impl Site {
             to_markdown,
             reader: Reader::new(),
             comments: comment::memory(),
+            lookups: lookup::memory(),
             auth,
             flavour: known,
             server: Cache::new(1),

@@ -7,10 +7,12 @@
 mod blocks;
 mod filters;
 mod names;
+mod path;
 mod tokens;
 mod values;
 
 pub use blocks::JsonTemplate;
+pub use path::PathTemplate;
 
 use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};

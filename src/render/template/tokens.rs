@@ -61,7 +61,8 @@ fn end_of_raw(source: &str, from: usize) -> usize {
     source.len()
 }
 
-fn tag(source: &str, start: usize, mut line: usize) -> (Tag, usize) {
+/// The tag that begins at `start`, and where it ends.
+pub(super) fn tag(source: &str, start: usize, mut line: usize) -> (Tag, usize) {
     let is_statement = source[start..].starts_with("{%");
     let close = if is_statement { "%}" } else { "}}" };
     let mut tokens = Vec::new();

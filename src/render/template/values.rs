@@ -11,7 +11,9 @@ use serde_json::Value as Json;
 use crate::render::Dialect;
 
 /// The members whose `body` is Markdown, wherever they stand.
-const WITH_BODY: [&str; 4] = ["issue", "comment", "worklog", "now"];
+const WITH_BODY: [&str; 5] = ["issue", "comment", "worklog", "now", "parent"];
+/// What Jira answered as it is: nothing in it is Markdown that this room wrote.
+const AS_JIRA_SAID: &str = "lookup";
 
 /// Markdown that is printed in the dialect. Whoever computes with it gets its plain words, which are escaped like any others.
 #[derive(Debug)]
@@ -88,14 +90,16 @@ impl Object for Fields {
 pub(super) fn context<'r>(json: &Json, roots: impl Iterator<Item = &'r str>, dialect: Dialect) -> Value {
     let roots: BTreeSet<&str> = roots.collect();
     let root = |name: &'r str| {
-        let value = json.get(name).map_or(Value::UNDEFINED, |member| value(name, member, dialect));
+        let bodies = (name != AS_JIRA_SAID).then_some(dialect);
+        let value = json.get(name).map_or(Value::UNDEFINED, |member| value(name, member, bodies));
         let value = if name == "field" { Value::from_object(Fields(value)) } else { value };
         (name, value)
     };
     Value::from_pairs(roots.iter().map(|name| root(name)))
 }
 
-fn value(name: &str, json: &Json, dialect: Dialect) -> Value {
+/// `bodies`: the dialect of those in it that are Markdown.
+fn value(name: &str, json: &Json, bodies: Option<Dialect>) -> Value {
     match json {
         Json::Null => Value::UNDEFINED,
         Json::Bool(is) => Value::from(*is),
@@ -105,12 +109,12 @@ fn value(name: &str, json: &Json, dialect: Dialect) -> Value {
             (None, None) => Value::from(number.as_f64().unwrap_or_default()),
         },
         Json::String(text) => Value::from(text.as_str()),
-        Json::Array(items) => items.iter().map(|item| value("", item, dialect)).collect::<Vec<_>>().into(),
+        Json::Array(items) => items.iter().map(|item| value("", item, bodies)).collect::<Vec<_>>().into(),
         Json::Object(members) => {
             let values = Value::from_pairs(members.iter().map(|(key, member)| {
-                let shown = match member {
-                    Json::String(markdown) if key == "body" && WITH_BODY.contains(&name) => body(markdown, dialect),
-                    member => value(key, member, dialect),
+                let shown = match (member, bodies) {
+                    (Json::String(markdown), Some(dialect)) if key == "body" && WITH_BODY.contains(&name) => body(markdown, dialect),
+                    (member, _) => value(key, member, bodies),
                 };
                 (key.as_str(), shown)
             }));

@@ -1,4 +1,4 @@
-//! Reading issues: one, many at once, their changelogs, comments and worklogs.
+//! Reading issues: one, many at once, their changelogs, comments, worklogs and watchers.
 
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -126,6 +126,18 @@ pub(super) async fn worklogs(
         Err(refused) => return refused,
     };
     Json(page(api.worklogs(&site, issue), asked.page(5_000, 5_000), "worklogs")).into_response()
+}
+
+/// Whoever reported an issue watches it.
+pub(super) async fn watchers(State(api): State<Api>, Extension(caller): Extension<Caller>, Path(name): Path<String>) -> Response {
+    let site = api.rest.site();
+    let issue = match api.issue_of(caller, &site, &name) {
+        Ok(issue) => issue,
+        Err(refused) => return refused,
+    };
+    let me = format!("{}/rest/api/{}/issue/{}/watchers", site.base, api.form.api(), issue.key);
+    let watchers = [issue.reporter.json(&site.base, api.form)];
+    Json(json!({ "self": me, "isWatching": false, "watchCount": watchers.len(), "watchers": watchers })).into_response()
 }
 
 pub(super) async fn comment_list(State(api): State<Api>, Extension(caller): Extension<Caller>, Json(asked): Json<Ids>) -> Response {

@@ -183,6 +183,7 @@ fn cloud(api: Api) -> Router {
         .route("/issue/{issue}/comment", get(issue::comments))
         .route("/issue/{issue}/comment/{comment}", get(issue::comment))
         .route("/issue/{issue}/worklog", get(issue::worklogs))
+        .route("/issue/{issue}/watchers", get(issue::watchers))
         .route("/comment/list", post(issue::comment_list))
         .route("/search/jql", get(search::by_query).post(search::by_body))
         .route("/search/approximate-count", post(search::count))

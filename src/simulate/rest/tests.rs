@@ -117,6 +117,7 @@ async fn answers_are_as_the_published_description_says() {
         ("issue/{issueIdOrKey}/comment", format!("issue/{key}/comment")),
         ("issue/{issueIdOrKey}/comment/{id}", format!("issue/{key}/comment/{comment}")),
         ("issue/{issueIdOrKey}/worklog", format!("issue/{key}/worklog")),
+        ("issue/{issueIdOrKey}/watchers", format!("issue/{key}/watchers")),
         ("search/jql", "search/jql?jql=project%20%3D%20OPS&fields=*all&maxResults=100".into()),
         ("mypermissions", "mypermissions?permissions=BROWSE_PROJECTS,ADMINISTER".into()),
         ("user", "user?accountId=712020:0f1e2d3c-mira".into()),

@@ -115,7 +115,7 @@ impl World {
 }
 
 fn compiled(rules: &[(String, RuleSettings)], names: &Names) -> Arc<Rules> {
-    let traits = |_: &SinkName| Some(SinkTraits { dialect: Some(Dialect::SlackMrkdwn), target: None, has_threads: true });
+    let traits = |_: &SinkName| Some(SinkTraits { dialect: Some(Dialect::SlackMrkdwn), target: None, has_threads: true, is_cleared: true });
     Arc::new(Rules::compile(rules, &traits, names).expect("the rules compile"))
 }
 
@@ -168,7 +168,7 @@ pub fn rules_for(sink: &str, letters: &str) -> Vec<(String, RuleSettings)> {
             ..SendSettings::to(name(sink))
         };
         let when = format!("issue.summary.contains(\"{letter}\")");
-        (format!("to {letter}"), RuleSettings { when, send: vec![send], enabled: true })
+        (format!("to {letter}"), RuleSettings::new(when, vec![send]))
     };
     letters.chars().map(rule).collect()
 }

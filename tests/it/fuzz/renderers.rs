@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use ticketwire::deliver::{Names, Rehearsed, Route, RuleSettings, Rules, SendSettings, SinkTraits, rehearse};
+use ticketwire::deliver::{Names, Recorded, Rehearsed, Route, RuleSettings, Rules, SendSettings, SinkTraits, rehearse};
 use ticketwire::event::{Event, Markup};
 use ticketwire::render::{Dialect, MAX_BYTES, default, read, to_markdown};
 use ticketwire::setting::SinkName;
@@ -125,13 +125,14 @@ fn name() -> SinkName {
 }
 
 fn rehearsed(when: &str, send: SendSettings, events: &[Event]) -> Result<Vec<Rehearsed>, String> {
-    let settings = RuleSettings { when: when.to_owned(), send: vec![send], enabled: true };
-    let traits = |_: &SinkName| Some(SinkTraits { dialect: Some(Dialect::SlackMrkdwn), target: None, has_threads: true });
+    let settings = RuleSettings::new(when, vec![send]);
+    let traits = |_: &SinkName| Some(SinkTraits { dialect: Some(Dialect::SlackMrkdwn), target: None, has_threads: true, is_cleared: true });
     let rules = Rules::compile(&[("fuzz".to_owned(), settings)], &traits, &NAMES);
     let rules =
         rules.map_err(|errors| errors.iter().map(|error| format!("{}; {}", error.message, error.hint)).collect::<Vec<_>>().join("\n"))?;
     let (sink, clearance) = (Arc::new(Understudy(name())), Clearance::everything());
-    Ok(rehearse(&[Route { sink, clearance, enrich: false, rules: Arc::new(rules), names: Arc::clone(&NAMES) }], events))
+    let recorded: Vec<Recorded> = events.iter().cloned().map(Recorded::from).collect();
+    Ok(rehearse(&[Route { sink, clearance, enrich: false, rules: Arc::new(rules), names: Arc::clone(&NAMES) }], &recorded))
 }
 
 /// An issue that was changed and commented on, with this text wherever there is text.

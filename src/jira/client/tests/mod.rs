@@ -3,6 +3,7 @@
 mod answers;
 mod comments;
 mod corpus;
+mod lookups;
 mod outages;
 mod probes;
 mod server;

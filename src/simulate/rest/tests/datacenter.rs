@@ -53,6 +53,7 @@ async fn answers_are_as_the_published_description_says() {
         ("issue", format!("issue/{key}?expand=names,changelog")),
         ("comments-with-pagination", format!("issue/{key}/comment")),
         ("worklog-with-pagination", format!("issue/{key}/worklog")),
+        ("watchers", format!("issue/{key}/watchers")),
         ("search-results", "search?jql=project%20%3D%20OPS&fields=*all&maxResults=100&expand=changelog".into()),
         ("list-of-status", "status".into()),
         ("list-of-priority", "priority".into()),
