@@ -218,8 +218,11 @@ async fn alone(shared: &Arc<Shared>, attempt: &Try, stop: &CancellationToken) ->
         if let Some(end) = decide(shared, &attempt.work, result).await {
             // The answer is written down at once: a crash from here on repeats nothing.
             if recorded_first && matches!(end, End::Done) {
-                attempt.works().for_each(|work| meters::outcome(&work.key.sink, Ended::Delivered));
-                let ended = |work| row(shared, work, Progress::Ended(Ended::Delivered), work.remark());
+                let ended = |work: &Work| {
+                    let (ended, reason) = work.taken(shared.route.is_shadow());
+                    meters::outcome(&work.key.sink, ended);
+                    row(shared, work, Progress::Ended(ended), reason)
+                };
                 let journal = attempt.works().map(ended).collect();
                 persist(&shared.store, Write { journal, threads, ..Write::default() }, stop).await?;
                 return Ok(End::Recorded);

@@ -105,16 +105,21 @@ fn of_sink(
     let acted = !waiting.is_empty() || !rows.is_empty();
     if acted {
         // What was decided with the issue at hand is the answer, not what the rules say without it.
-        views.retain(|view| view.outcome != "filtered" || view.rule.is_some());
+        views.retain(|view| !is_decided_now(view) || view.rule.is_some());
     }
     let undecided = waiting.iter().any(|row| row.state == ParkedState::Waiting && row.rule.is_none());
     if undecided {
         // The event waits as a whole: what the rules say without the issue is not the answer.
-        views.retain(|view| view.outcome != "filtered");
+        views.retain(|view| !is_decided_now(view));
     }
     views.extend(waiting.into_iter().map(of_parked));
     views.extend(rows.into_iter().map(|row| of_journal(row, started_at)));
     views
+}
+
+/// The rules say so, and no record does: what a sink in shadow mode recorded is filtered, too, and has its time.
+fn is_decided_now(view: &DeliveryView) -> bool {
+    view.outcome == "filtered" && view.at.is_none()
 }
 
 fn of_parked(row: &ParkedRow) -> DeliveryView {
@@ -137,6 +142,7 @@ fn of_journal(row: &JournalRow, started_at: Timestamp) -> DeliveryView {
     let outcome = match row.progress {
         Progress::Ended(Ended::Delivered) => "delivered",
         Progress::Ended(Ended::Withheld) => "withheld",
+        Progress::Ended(Ended::Shadowed) => "filtered",
         Progress::Ended(Ended::Dead) => "dead",
         // Under way in this process, or cut off in an earlier one.
         Progress::Started if row.at >= started_at => "pending",

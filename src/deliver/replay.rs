@@ -196,7 +196,7 @@ impl LaneWorker {
         }
         let tries = self.compose(ready, items, &mut write).await;
         for (work, end) in attempt::all(&self.shared.clone(), tries, &self.stop.clone()).await? {
-            counts.delivered += u64::from(matches!(end, End::Done | End::Recorded));
+            *taken(&mut counts, self.shared.route.is_shadow()) += u64::from(matches!(end, End::Done | End::Recorded));
             self.record(&work, end, items, &mut refused, &mut write);
         }
         let ended = |ended: Ended| write.journal.iter().filter(|row| row.progress == Progress::Ended(ended)).count() as u64;
@@ -211,13 +211,18 @@ impl LaneWorker {
         let mut counts = counted(items, works.len());
         for work in &works {
             match self.ruling(work, items) {
-                Ruling::Pass => counts.delivered += 1,
+                Ruling::Pass => *taken(&mut counts, self.shared.route.is_shadow()) += 1,
                 Ruling::Withhold(..) => counts.withheld += 1,
                 Ruling::Wait(..) => counts.parked += 1,
             }
         }
         Ok((Write::default(), counts))
     }
+}
+
+/// What a sink in shadow mode takes is filtered.
+fn taken(counts: &mut ReplayCounts, is_shadow: bool) -> &mut u64 {
+    if is_shadow { &mut counts.filtered } else { &mut counts.delivered }
 }
 
 /// What is known before anything is tried: `works` deliveries are to be made.

@@ -47,6 +47,11 @@ impl Route {
         self.sink.name()
     }
 
+    /// It records what it would send, and sends nothing.
+    pub(crate) fn is_shadow(&self) -> bool {
+        self.sink.is_shadow()
+    }
+
     /// Whether a rule or message for the sink calls a field by its name.
     pub(crate) fn names_fields(&self) -> bool {
         let named = |(rule, send): (&Rule, &Send)| {

@@ -24,6 +24,9 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// Why a delivery waits for what may belong to it.
 pub const SETTLES: &str = "it is told together with what follows it at once";
 
+/// Why a delivery of a sink in shadow mode ended.
+pub const SHADOWED: &str = "shadow: recorded, nothing was sent";
+
 /// A delivery in hand.
 #[derive(Clone)]
 pub(crate) struct Work {
@@ -51,6 +54,15 @@ impl Work {
         match &self.folded_into {
             Some(id) => Some(format!("folded into {id}")),
             None => self.unknown.then(|| "repeated: an earlier process may have delivered it too".to_owned()),
+        }
+    }
+
+    /// How it ended that its sink took it, and what the journal says besides.
+    pub(crate) fn taken(&self, is_shadow: bool) -> (Ended, Option<String>) {
+        match (is_shadow, self.remark()) {
+            (false, remark) => (Ended::Delivered, remark),
+            (true, None) => (Ended::Shadowed, Some(SHADOWED.to_owned())),
+            (true, Some(remark)) => (Ended::Shadowed, Some(format!("{SHADOWED} ({remark})"))),
         }
     }
 }
@@ -164,7 +176,7 @@ impl LaneWorker {
                 if item.again.as_ref().is_some_and(|again| again.waits_at(&key.target)) {
                     continue;
                 }
-                if before.is_some_and(|row| is_over(row, item)) || !taken.insert(key.clone()) {
+                if before.is_some_and(|row| is_over(row, item, self.shared.route.is_shadow())) || !taken.insert(key.clone()) {
                     item.trail.ended(Outcome::Known);
                     if item.again.is_none() {
                         meters::duplicate(&item.event().connection);
@@ -269,7 +281,8 @@ impl LaneWorker {
             End::Recorded => self.arrived(work, item),
             End::Done => {
                 self.arrived(work, item);
-                write.journal.push(self.ended(work, Ended::Delivered, work.remark()));
+                let (ended, reason) = work.taken(self.shared.route.is_shadow());
+                write.journal.push(self.ended(work, ended, reason));
             }
             End::Dead { reason } => self.bury(work, item, &reason, write),
             End::NotTried { reason } => self.park_behind(work, items, &reason, write),
@@ -297,10 +310,11 @@ impl LaneWorker {
         }
     }
 
-    /// It is there. How late a replay comes says nothing about the road.
+    /// It is there. How late a replay comes says nothing about the road, and what is only recorded has come nowhere.
     fn arrived(&self, work: &Work, item: &Item) {
-        item.trail.ended(Outcome::Delivered);
-        if item.again.is_none() {
+        let is_shadow = self.shared.route.is_shadow();
+        item.trail.ended(if is_shadow { Outcome::Filtered } else { Outcome::Delivered });
+        if item.again.is_none() && !is_shadow {
             meters::delay(&work.key.sink, item.event(), self.shared.clock.now());
         }
     }
@@ -449,10 +463,13 @@ pub(super) fn is_undecided(item: &Item) -> bool {
     item.decisions.iter().any(|decision| decision.verdict == Verdict::Needs)
 }
 
-/// It ended, and this is no reason to look again. What the guard withheld is decided anew where somebody asked for that.
-fn is_over(row: &JournalRow, item: &Item) -> bool {
+/// It ended, and this is no reason to look again. What the guard withheld is decided anew where somebody asked for that; so is what was
+/// only recorded, once its sink sends.
+fn is_over(row: &JournalRow, item: &Item, is_shadow: bool) -> bool {
+    let is_asked_for = item.again.is_some() || item.parked.is_some();
     match row.progress {
-        Progress::Ended(Ended::Withheld) => item.again.is_none() && item.parked.is_none(),
+        Progress::Ended(Ended::Withheld) => !is_asked_for,
+        Progress::Ended(Ended::Shadowed) => is_shadow || !is_asked_for,
         Progress::Ended(Ended::Delivered | Ended::Dead) => true,
         Progress::Started | Progress::Tried => false,
     }

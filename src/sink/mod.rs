@@ -15,6 +15,7 @@ mod lines;
 mod outgoing;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod shadow;
 pub mod slack;
 pub mod stdout;
 pub mod tickets;
@@ -116,6 +117,16 @@ pub trait Sink: Send + Sync {
     /// Whether it has a place for such an event; Err: why not, as `trace` shows it (`filtered (...)`).
     fn takes(&self, _event: &Event) -> Result<(), &'static str> {
         Ok(())
+    }
+
+    /// Whether it only records what it would do: what it takes was not delivered.
+    fn is_shadow(&self) -> bool {
+        false
+    }
+
+    /// A message as it goes out, as far as that is known without asking anybody: what it leaves open is as the sink's settings say.
+    fn completed(&self, message: &Message) -> Message {
+        message.clone()
     }
 
     /// One answer per delivery, in order. Cancelling it loses the answers, never the process's own consistency.

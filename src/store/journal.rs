@@ -9,7 +9,8 @@ use crate::clock::Timestamp;
 use crate::event::EventId;
 use crate::setting::SinkName;
 
-const COLUMNS: &str = "SELECT event_id, sink, target, generation, rule, progress, reason, at, attempts, unclean_runs FROM journal WHERE ";
+const COLUMNS: &str =
+    "SELECT event_id, sink, target, generation, rule, progress, reason, at, attempts, unclean_runs, shadowed FROM journal WHERE ";
 
 impl Progress {
     fn as_str(self) -> &'static str {
@@ -17,12 +18,16 @@ impl Progress {
             Self::Started => "started",
             Self::Tried => "tried",
             Self::Ended(Ended::Delivered) => "delivered",
-            Self::Ended(Ended::Withheld) => "withheld",
+            // Told apart by `shadowed`: a program that does not know shadow mode decides it anew all the same.
+            Self::Ended(Ended::Withheld | Ended::Shadowed) => "withheld",
             Self::Ended(Ended::Dead) => "dead",
         }
     }
 
-    fn read(text: &str) -> Option<Self> {
+    fn read(text: &str, shadowed: bool) -> Option<Self> {
+        if shadowed && text == "withheld" {
+            return Some(Self::Ended(Ended::Shadowed));
+        }
         let all = [Self::Started, Self::Tried, Self::Ended(Ended::Delivered), Self::Ended(Ended::Withheld), Self::Ended(Ended::Dead)];
         all.into_iter().find(|progress| progress.as_str() == text)
     }
@@ -30,14 +35,15 @@ impl Progress {
 
 /// Rows of one key: the last one stands.
 pub(super) async fn record(connection: &mut Connection, rows: impl Iterator<Item = &JournalRow>) -> Result<(), StoreError> {
-    const HEAD: &str = "INSERT INTO journal (event_id, sink, target, generation, rule, progress, reason, at, attempts, unclean_runs) ";
+    const HEAD: &str =
+        "INSERT INTO journal (event_id, sink, target, generation, rule, progress, reason, at, attempts, unclean_runs, shadowed) ";
     const TAIL: &str = " ON CONFLICT (event_id, sink, target, generation) DO UPDATE SET rule = excluded.rule, \
         progress = excluded.progress, reason = excluded.reason, at = excluded.at, attempts = excluded.attempts, \
-        unclean_runs = excluded.unclean_runs";
+        unclean_runs = excluded.unclean_runs, shadowed = excluded.shadowed";
     set::insert(connection, HEAD, &set::fold(rows, |row| &row.key, |_, _| true), values, TAIL).await
 }
 
-fn values<'a>(row: &'a &JournalRow) -> [Value<'a>; 10] {
+fn values<'a>(row: &'a &JournalRow) -> [Value<'a>; 11] {
     [
         row.key.event_id.as_str().into(),
         row.key.sink.as_str().into(),
@@ -49,6 +55,7 @@ fn values<'a>(row: &'a &JournalRow) -> [Value<'a>; 10] {
         row.at.ms().into(),
         row.attempts.into(),
         row.unclean_runs.into(),
+        u32::from(row.progress == Progress::Ended(Ended::Shadowed)).into(),
     ]
 }
 
@@ -75,13 +82,14 @@ struct Stored {
     at: i64,
     attempts: i64,
     unclean_runs: i64,
+    shadowed: i64,
 }
 
 impl TryFrom<Stored> for JournalRow {
     type Error = StoreError;
 
     fn try_from(row: Stored) -> Result<Self, StoreError> {
-        let progress = Progress::read(&row.progress).ok_or_else(|| {
+        let progress = Progress::read(&row.progress, row.shadowed != 0).ok_or_else(|| {
             StoreError::Unusable(format!("the journal says `{}` of `{}`, which is no progress", row.progress, row.event_id))
         })?;
         Ok(Self {

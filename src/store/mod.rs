@@ -17,6 +17,7 @@ mod replays;
 mod rows;
 mod set;
 mod settings;
+mod shadows;
 mod threads;
 mod ticket_effects;
 mod tickets;
@@ -36,7 +37,7 @@ pub use lead::Lead;
 pub use rows::{
     ArchiveRow, Archived, ChangeRow, CommentRow, DeadFilter, DeadSelection, DeliveryKey, Ended, EventFilter, EventPlace, JournalRow,
     Parked, ParkedRow, ParkedState, Progress, ProjectRow, Replay, ReplayCounts, ReplayLane, ReplayPlace, ReplayState, ReplayStep,
-    ThreadRow, TicketEffect, TicketRow, UserRow, Version, Waiting, WaitingKey, Write,
+    ShadowFilter, ShadowRow, ThreadRow, TicketEffect, TicketRow, UserRow, Version, Waiting, WaitingKey, Write,
 };
 pub use settings::{Settings, Wrong};
 pub use tickets::TicketView;
@@ -137,6 +138,7 @@ impl Store {
         let (archive, journal) = (before(self.shared.archive_retention), before(self.shared.journal_retention));
         let mut count = self.expire_all(|| Order::ExpireArchive { before: archive, limit: EXPIRED_AT_ONCE }).await?;
         count += self.expire_all(|| Order::ExpireJournal { before: journal, limit: EXPIRED_AT_ONCE }).await?;
+        count += self.expire_all(|| Order::ExpireShadows { before: journal, limit: EXPIRED_AT_ONCE }).await?;
         count += self.order(Order::ExpireThreads { before: journal }).await?;
         self.expire_workers(now).await?;
         self.order(Order::ExpireReplays { before: journal }).await?;

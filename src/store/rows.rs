@@ -72,6 +72,8 @@ pub enum DeadSelection {
 pub enum Ended {
     Delivered,
     Withheld,
+    /// Its sink is in shadow mode, so nothing was sent.
+    Shadowed,
     Dead,
 }
 
@@ -163,6 +165,8 @@ pub struct Write {
     pub tried: Vec<ParkedRow>,
     /// New `not_before` for all waiting rows concerned.
     pub postpone: Vec<(Waiting, Timestamp)>,
+    /// What sinks in shadow mode would have sent, in order; inserted or replaced by key.
+    pub shadows: Vec<ShadowRow>,
     /// Messages that began a thread.
     pub threads: Vec<ThreadRow>,
     /// Effects in the ticket store, in order.
@@ -179,10 +183,29 @@ impl Write {
             && self.unpark.is_empty()
             && self.tried.is_empty()
             && self.postpone.is_empty()
+            && self.shadows.is_empty()
             && self.threads.is_empty()
             && self.tickets.is_empty()
             && self.replay.is_none()
     }
+}
+
+/// What a sink in shadow mode would have sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShadowRow {
+    pub key: DeliveryKey,
+    pub rule: Option<Arc<str>>,
+    pub at: Timestamp,
+    /// JSON; none where the event itself is what is sent.
+    pub message: Option<String>,
+}
+
+/// Which of them; all that is given must hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ShadowFilter {
+    pub since: Option<Timestamp>,
+    /// Included.
+    pub until: Option<Timestamp>,
 }
 
 /// The message that began the thread of an issue at a target.

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::archive::{self, Packed};
 use super::db::{Connection, Db};
 use super::rows::{DeadSelection, Replay, Write};
-use super::{StoreError, Worker, control, dead, journal, parked, replays, threads, tickets, workers};
+use super::{StoreError, Worker, control, dead, journal, parked, replays, shadows, threads, tickets, workers};
 use crate::backoff::Backoff;
 use crate::clock::Timestamp;
 use crate::setting::SinkName;
@@ -48,6 +48,7 @@ pub(super) enum Order {
     DropDead { which: DeadSelection },
     ExpireArchive { before: Timestamp, limit: i64 },
     ExpireJournal { before: Timestamp, limit: i64 },
+    ExpireShadows { before: Timestamp, limit: i64 },
     ExpireThreads { before: Timestamp },
     Beat(Worker),
     Leave { name: String },
@@ -205,6 +206,7 @@ async fn perform(connection: &mut Connection, work: Work<'_>) -> Result<u64, Sto
         }
         Work::Order(Order::ExpireArchive { before, limit }) => archive::expire(connection, *before, *limit).await,
         Work::Order(Order::ExpireJournal { before, limit }) => journal::expire(connection, *before, *limit).await,
+        Work::Order(Order::ExpireShadows { before, limit }) => shadows::expire(connection, *before, *limit).await,
         Work::Order(Order::ExpireThreads { before }) => threads::expire(connection, *before).await,
         Work::Order(Order::Beat(worker)) => workers::beat(connection, worker).await,
         Work::Order(Order::Leave { name }) => workers::leave(connection, name).await,
@@ -232,6 +234,7 @@ async fn apply(connection: &mut Connection, writes: &[&Prepared]) -> Result<(), 
     for (waiting, until) in rest().flat_map(|write| &write.postpone) {
         parked::postpone(connection, waiting, *until).await?;
     }
+    shadows::record(connection, rest().flat_map(|write| &write.shadows)).await?;
     threads::begin(connection, rest().flat_map(|write| &write.threads)).await?;
     tickets::apply(connection, rest().flat_map(|write| &write.tickets)).await?;
     for step in rest().filter_map(|write| write.replay.as_ref()) {
@@ -242,8 +245,8 @@ async fn apply(connection: &mut Connection, writes: &[&Prepared]) -> Result<(), 
 
 impl Prepared {
     fn rows(&self) -> usize {
-        let Write { archive: _, journal, park, unpark, tried, postpone, threads, tickets, replay } = &self.rest;
-        let sets = [journal.len(), park.len(), unpark.len(), tried.len(), postpone.len(), threads.len(), tickets.len()];
+        let Write { archive: _, journal, park, unpark, tried, postpone, shadows, threads, tickets, replay } = &self.rest;
+        let sets = [journal.len(), park.len(), unpark.len(), tried.len(), postpone.len(), shadows.len(), threads.len(), tickets.len()];
         self.archive.len() + sets.iter().sum::<usize>() + usize::from(replay.is_some())
     }
 }

@@ -8,6 +8,7 @@ mod fixtures;
 mod parked;
 mod postgres;
 mod replays;
+mod shadows;
 mod shared;
 mod tickets;
 

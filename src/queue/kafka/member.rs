@@ -33,6 +33,7 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 const ANSWERED_WITHIN_MOST: Duration = Duration::from_secs(300);
 /// How long a lane that is let go of waits for the answer to its last commit.
 const SAVED_WITHIN: Duration = Duration::from_secs(2);
+const SAVED_LOOK: Duration = Duration::from_millis(5);
 /// How long owners may finish what they have in hand before their lane goes to another process.
 const LET_GO_WITHIN: Duration = Duration::from_secs(5);
 /// When the queue closes there is less time; owners have stopped before.
@@ -193,7 +194,7 @@ impl Member {
         let mut later = Vec::new();
         self.commit(consumer, ears, lanes);
         while self.is_unsaved(lanes) && Instant::now() < until {
-            if self.poll(consumer, POLL.min(until - Instant::now())).is_err() {
+            if self.poll(consumer, SAVED_LOOK).is_err() {
                 break;
             }
             while let Some(news) = ears.news() {

@@ -162,6 +162,15 @@ impl Sink for SlackSink {
         Traits { repeatable: false, records_itself: false, batch: 1, for_people: true }
     }
 
+    fn completed(&self, message: &Message) -> Message {
+        Message {
+            text: cut::within(&message.text, cut::TEXT_MAX).into_owned(),
+            username: message.username.clone().or_else(|| self.username.clone()),
+            icon_url: message.icon_url.clone().or_else(|| self.icon_url.clone()),
+            ..message.clone()
+        }
+    }
+
     async fn deliver(&self, batch: &[Enriched]) -> Vec<Result<Receipt, SinkError>> {
         let mut outcomes = Vec::with_capacity(batch.len());
         for delivery in batch {

@@ -33,6 +33,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "workers", include_str!("../../../schemas/sql/postgres/0002_workers.sql")),
     (3, "replays", include_str!("../../../schemas/sql/postgres/0003_replays.sql")),
     (4, "threads", include_str!("../../../schemas/sql/postgres/0004_threads.sql")),
+    (5, "shadows", include_str!("../../../schemas/sql/postgres/0005_shadows.sql")),
 ];
 
 /// A server that answers, with a database that has the tables of this version.

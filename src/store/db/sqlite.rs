@@ -23,6 +23,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "workers", include_str!("../../../schemas/sql/sqlite/0002_workers.sql")),
     (3, "replays", include_str!("../../../schemas/sql/sqlite/0003_replays.sql")),
     (4, "threads", include_str!("../../../schemas/sql/sqlite/0004_threads.sql")),
+    (5, "shadows", include_str!("../../../schemas/sql/sqlite/0005_shadows.sql")),
 ];
 
 /// A file that exists and has the tables of this version.
