@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::super::lines::Append;
+use super::rotate::Rotation;
 
 /// Events are not for everybody on the machine.
 const MODE: u32 = 0o640;
@@ -15,6 +16,8 @@ const CHUNK: usize = 64 * 1024;
 pub(super) struct Appended {
     path: PathBuf,
     open: Option<Open>,
+    /// None: it grows for ever.
+    rotation: Option<Rotation>,
 }
 
 struct Open {
@@ -27,6 +30,7 @@ struct Open {
 
 impl Append for Appended {
     fn append(&mut self, lines: &[u8]) -> Result<(), String> {
+        self.make_room(lines.len())?;
         let open = self.current()?;
         let outcome = open.whole(|mut file| file.write_all(lines).and_then(|()| file.sync_data()));
         outcome.map_err(|err| reason(&self.path, "written", &err))
@@ -38,14 +42,24 @@ impl Append for Appended {
 }
 
 impl Appended {
-    pub fn later(path: PathBuf) -> Self {
-        Self { path, open: None }
+    pub fn later(path: PathBuf, rotation: Option<Rotation>) -> Self {
+        Self { path, open: None, rotation }
     }
 
-    pub fn open(path: PathBuf) -> Result<Self, String> {
-        let mut file = Self::later(path);
+    pub fn open(path: PathBuf, rotation: Option<Rotation>) -> Result<Self, String> {
+        let mut file = Self::later(path, rotation);
         file.current()?;
         Ok(file)
+    }
+
+    /// Moves a file away that has no room for so many bytes. What is in it was answered for, or is cut first.
+    fn make_room(&mut self, more: usize) -> Result<(), String> {
+        let Some(rotation) = self.rotation else { return Ok(()) };
+        let length = self.current()?.undo().map_err(|err| reason(&self.path, "written", &err))?;
+        if rotation.is_due(length, more) {
+            rotation.rotate(&self.path).map_err(|err| reason(&self.path, "rotated", &err))?;
+        }
+        Ok(())
     }
 
     /// The open file, or a new one where the path names another or none.
@@ -60,7 +74,7 @@ impl Appended {
 
 impl Open {
     fn new(path: &Path) -> io::Result<Self> {
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let directory = directory_of(path);
         std::fs::create_dir_all(directory)?;
         // Reading too: a torn line is looked for, and a named pipe opened like this does not wait for a reader.
         let file = OpenOptions::new().read(true).append(true).create(true).mode(MODE).open(path)?;
@@ -80,19 +94,29 @@ impl Open {
 
     /// Appends all, or leaves the file as it was: a part that was written is cut, at the latest before the next write.
     fn whole(&mut self, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
-        let mut before = self.file.metadata()?.len();
-        if let Some(length) = self.undone {
-            // Somebody may have shortened the file meanwhile; it is never made longer.
-            before = before.min(length);
-            self.file.set_len(before)?;
-            self.undone = None;
-        }
+        let before = self.undo()?;
         let outcome = write(&self.file);
         if outcome.is_err() && self.file.set_len(before).is_err() {
             self.undone = Some(before);
         }
         outcome
     }
+
+    /// Cuts what a failed write left, and says how long the file is.
+    fn undo(&mut self) -> io::Result<u64> {
+        let mut length = self.file.metadata()?.len();
+        if let Some(whole) = self.undone {
+            // Somebody may have shortened the file meanwhile; it is never made longer.
+            length = length.min(whole);
+            self.file.set_len(length)?;
+            self.undone = None;
+        }
+        Ok(length)
+    }
+}
+
+pub(super) fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// What stands behind the last line feed was never answered for, so it comes again.

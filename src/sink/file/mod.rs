@@ -1,9 +1,11 @@
 //! A file of lines: one structured CloudEvent per line, appended, on the disk before a delivery is answered.
 //!
 //! A batch is in the file whole or not at all; a line that a crash tore is cut when the file is opened. Where the file was moved or
-//! deleted (`logrotate`), the next batch begins a new one. One process writes to a file: it is locked. Nothing is rotated here.
+//! deleted (`logrotate`), the next batch begins a new one. One process writes to a file: it is locked. Nothing is rotated unless
+//! `rotate_at` asks for it.
 
 mod append;
+mod rotate;
 
 use std::path::{Path, PathBuf};
 
@@ -12,9 +14,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::append::Appended;
+use self::rotate::Rotation;
 use super::lines::Lines;
 use super::{BuildError, Clearance, Enriched, Receipt, Sink, SinkError, Traits};
-use crate::setting::SinkName;
+use crate::setting::{ByteSize, SinkName};
+
+/// Files that are kept besides the one that is written, unless said otherwise.
+const KEEP: u32 = 5;
+/// Each rotation moves all of them.
+const KEEP_MAX: u32 = 1_000;
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +35,13 @@ pub struct Settings {
     /// Whether `data.raw` carries Jira's own body.
     #[serde(default)]
     pub include_raw: bool,
+    /// Before a batch that would make the file longer than this it is renamed to `NAME.1`, `NAME.1` to `NAME.2` and so on. Without it
+    /// the file is never rotated.
+    #[serde(default)]
+    pub rotate_at: Option<ByteSize>,
+    /// How many files `NAME.1`, `NAME.2` and so on are kept; 5 unless said otherwise.
+    #[serde(default)]
+    pub keep: Option<u32>,
     /// What restricted content it takes: everything unless said otherwise.
     #[serde(default)]
     pub clearance: Option<Clearance>,
@@ -42,14 +57,30 @@ impl Settings {
         if self.path.file_name().is_none() {
             return Err(BuildError::setting("path", format!("`{}` does not name a file", self.path.display())));
         }
-        Ok(())
+        match (self.rotate_at, self.keep) {
+            (Some(ByteSize(0)), _) => Err(BuildError::setting("rotate_at", "a file of no length has no room for a line")),
+            (None, Some(_)) => Err(BuildError::setting("keep", "it says nothing without `rotate_at`: the file is not rotated")),
+            (_, Some(keep)) if !(1..=KEEP_MAX).contains(&keep) => {
+                Err(BuildError::setting("keep", format!("{keep} files are too few or too many: write 1 to {KEEP_MAX}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether that file is this sink's, now or once it is rotated.
+    pub fn writes_to(&self, path: &Path) -> bool {
+        self.path == path || (self.rotate_at.is_some() && rotate::is_numbered(&self.path, path))
+    }
+
+    fn rotation(&self) -> Option<Rotation> {
+        self.rotate_at.map(|at| Rotation { at: at.0, keep: self.keep.unwrap_or(KEEP) })
     }
 }
 
 /// Opens or creates the file, with its directories, and cuts a torn last line.
 pub fn build(name: SinkName, settings: &Settings, data_dir: &Path) -> Result<impl Sink + use<>, BuildError> {
     settings.check()?;
-    let file = Appended::open(data_dir.join(&settings.path)).map_err(BuildError::surroundings)?;
+    let file = Appended::open(data_dir.join(&settings.path), settings.rotation()).map_err(BuildError::surroundings)?;
     Ok(FileSink { name, lines: Lines::new(file, settings.include_raw) })
 }
 
@@ -71,7 +102,7 @@ pub fn could_write(settings: &Settings, data_dir: &Path) -> Result<(), String> {
 /// For a file that another sink lets go of first: it is opened when the first line comes.
 pub fn succeed(name: SinkName, settings: &Settings, data_dir: &Path) -> Result<impl Sink + use<>, BuildError> {
     settings.check()?;
-    Ok(FileSink { name, lines: Lines::new(Appended::later(data_dir.join(&settings.path)), settings.include_raw) })
+    Ok(FileSink { name, lines: Lines::new(Appended::later(data_dir.join(&settings.path), settings.rotation()), settings.include_raw) })
 }
 
 struct FileSink {
@@ -109,7 +140,7 @@ mod tests {
     use super::*;
 
     fn settings(path: &str) -> Settings {
-        Settings { path: path.into(), enrich: false, include_raw: false, clearance: None }
+        Settings { path: path.into(), enrich: false, include_raw: false, rotate_at: None, keep: None, clearance: None }
     }
 
     fn sink(directory: &Path) -> impl Sink + use<> {
