@@ -3,10 +3,10 @@
 use axum::routing::{self, MethodRouter};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::routes::{self as answer, EventPage, LetterPage, Limited, Pruning, Reason, Shared, WithRaw};
+use super::routes::{self as answer, EventPage, LetterPage, Limited, Pruning, Reason, ShadowPage, Shared, WithRaw};
 use super::views::{
     ConnectionView, Counted, DeadLetterView, EventQuery, EventRow, EventView, ListedEvent, OrphanView, QueueRow, Readiness, ReplayOrder,
-    ReplayView, RuleView, Selection, ShownDeadLetter, ShownEvent, SinkView,
+    ReplayView, RuleView, Selection, ShadowView, ShownDeadLetter, ShownEvent, SinkView,
 };
 
 /// Where the closed part begins.
@@ -99,6 +99,7 @@ pub(super) fn all() -> Vec<Endpoint> {
         E::post("/api/v1/replays/{id}/stop", "Stops a replay where it is.", Json(of::<ReplayView>), post(answer::stop_replay)),
         E::get("/api/v1/sinks", "The configured sinks and their state.", Json(of::<Vec<SinkView>>), get(answer::sinks)),
         E::get("/api/v1/sinks/{name}", "One sink.", Json(of::<SinkView>), get(answer::sink)),
+        E::get("/api/v1/sinks/{name}/shadows", "What a sink would have sent while it was in shadow mode, oldest first.", Pages(of::<Vec<ShadowView>>), get(answer::shadows)).query::<ShadowPage>(),
         E::post("/api/v1/sinks/{name}/pause", "Holds a sink: what comes for it waits.", Json(of::<SinkView>), post(answer::pause)).body::<Reason>(),
         E::post("/api/v1/sinks/{name}/resume", "Lets a sink go on.", Json(of::<SinkView>), post(answer::resume)),
         E::get("/api/v1/queue", "What waits, per sink and lane.", Json(of::<Vec<QueueRow>>), get(answer::queue)),

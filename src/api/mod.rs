@@ -21,5 +21,6 @@ pub use server::serve;
 pub use settings::Settings;
 pub use views::{
     ConnectionView, Counted, DeadLetterView, DeadQuery, DeliveryView, EventQuery, EventRow, EventView, ListedEvent, OrphanView, Page, Part,
-    QueueRow, Readiness, ReplayOrder, ReplayView, ReplayedSink, RuleView, Selection, ShownDeadLetter, ShownEvent, SinkView,
+    QueueRow, Readiness, ReplayOrder, ReplayView, ReplayedSink, RuleView, Selection, ShadowMessage, ShadowQuery, ShadowView,
+    ShownDeadLetter, ShownEvent, SinkView,
 };

@@ -5,7 +5,7 @@ use futures_util::stream::BoxStream;
 
 use super::views::{
     ConnectionView, DeadLetterView, DeadQuery, EventQuery, EventRow, EventView, ListedEvent, OrphanView, Page, QueueRow, Readiness,
-    ReplayOrder, ReplayView, RuleView, Selection, ShownDeadLetter, ShownEvent, SinkView,
+    ReplayOrder, ReplayView, RuleView, Selection, ShadowQuery, ShadowView, ShownDeadLetter, ShownEvent, SinkView,
 };
 
 /// Why an operation did not happen, by what to tell.
@@ -77,6 +77,10 @@ pub trait Operations: Send + Sync {
         elsewhere()
     }
     async fn resume_sink(&self, _name: &str) -> Outcome<SinkView> {
+        elsewhere()
+    }
+    /// What a sink would have sent while it was in shadow mode, in that order.
+    async fn shadows(&self, _name: &str, _which: &ShadowQuery, _cursor: Option<&str>, _limit: usize) -> Outcome<Page<ShadowView>> {
         elsewhere()
     }
     async fn queue(&self) -> Outcome<Vec<QueueRow>> {

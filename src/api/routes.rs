@@ -19,7 +19,7 @@ use super::access::Access;
 use super::asked::{Asked, Told};
 use super::operations::{OperationError, Operations, Outcome};
 use super::problem::Problem;
-use super::views::{Counted, DeadQuery, EventQuery, Page, ReplayOrder, Selection};
+use super::views::{Counted, DeadQuery, EventQuery, Page, ReplayOrder, Selection, ShadowQuery};
 use super::{endpoints, openapi};
 
 /// What a listing gives at once unless asked for less.
@@ -57,6 +57,16 @@ pub(super) struct LetterPage {
     limit: Option<usize>,
     #[serde(flatten)]
     which: DeadQuery,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct ShadowPage {
+    /// Where the page begins, as the `Link` of the one before it says.
+    cursor: Option<String>,
+    /// At most so many; 1,000 is the most.
+    limit: Option<usize>,
+    #[serde(flatten)]
+    which: ShadowQuery,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -208,6 +218,12 @@ pub(super) async fn sink(State(operations): State<Shared>, Path(name): Path<Stri
         found.ok_or_else(|| OperationError::NotFound(format!("no sink is called `{name}`")))
     });
     answer(found)
+}
+
+pub(super) async fn shadows(State(operations): State<Shared>, Path(name): Path<String>, Asked(page): Asked<ShadowPage>) -> Response {
+    let limit = page.limit.unwrap_or(LIMIT).clamp(1, LIMIT);
+    let shadows = operations.shadows(&name, &page.which, page.cursor.as_deref(), limit).await;
+    paged(shadows, &format!("sinks/{name}/shadows"), limit, &page.which)
 }
 
 pub(super) async fn pause(State(operations): State<Shared>, Path(name): Path<String>, Told(why): Told<Reason>) -> Response {

@@ -115,6 +115,47 @@ pub struct SinkView {
     /// `running` or `paused`.
     pub state: String,
     pub reason: Option<String>,
+    /// It records what it would send, and sends nothing.
+    #[serde(default)]
+    pub shadow: bool,
+}
+
+/// Which records of a sink in shadow mode; all that is given must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ShadowQuery {
+    /// Recorded then or later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Recorded then or before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+/// What a sink in shadow mode would have sent.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct ShadowView {
+    pub event_id: EventId,
+    pub target: String,
+    pub rule: Option<String>,
+    /// When it would have been sent.
+    pub at: Timestamp,
+    /// 0 for an event as it came, another for each `replay --again`.
+    pub generation: u32,
+    /// None where the event itself is what is sent.
+    pub message: Option<ShadowMessage>,
+}
+
+/// A message as it would have gone out. A mention stands as its mark, `<@jira:ACCOUNT|Name>`; a thread that would have begun has no name.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ShadowMessage {
+    pub text: String,
+    pub username: Option<String>,
+    pub icon_url: Option<String>,
+    pub blocks: Option<Value>,
+    pub attachments: Option<Value>,
+    /// The message that it would have answered.
+    pub thread: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

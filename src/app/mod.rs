@@ -15,6 +15,7 @@ mod replays;
 mod revision;
 mod road;
 mod roles;
+mod shadows;
 mod share;
 mod sinks;
 

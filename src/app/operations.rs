@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::revision::Present;
 use super::roles::Roles;
-use super::{Inside, events, gauges, letters, replays};
+use super::{Inside, events, gauges, letters, replays, shadows};
 use crate::api::{
     ConnectionView, DeadLetterView, DeadQuery, EventQuery, EventRow, EventView, ListedEvent, OperationError, Operations, OrphanView, Page,
-    Part, QueueRow, Readiness, ReplayOrder, ReplayView, RuleView, Selection, ShownDeadLetter, ShownEvent, SinkView,
+    Part, QueueRow, Readiness, ReplayOrder, ReplayView, RuleView, Selection, ShadowQuery, ShadowView, ShownDeadLetter, ShownEvent,
+    SinkView,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::deliver::{Explainer, PauseState, Rule, enabled_control, paused_control};
@@ -262,7 +263,7 @@ impl Operations for Backstage {
                 Some(PauseState::Paused(reason)) => ("paused", Some(reason)),
                 Some(PauseState::Running) | None => ("running", None),
             };
-            SinkView { name: sink.name.clone(), kind: sink.settings.kind().into(), state: state.into(), reason }
+            SinkView { name: sink.name.clone(), kind: sink.settings.kind().into(), state: state.into(), reason, shadow: sink.shadow }
         };
         Ok(self.present.borrow().config.sinks.iter().map(view).collect())
     }
@@ -273,6 +274,11 @@ impl Operations for Backstage {
 
     async fn resume_sink(&self, name: &str) -> Outcome<SinkView> {
         self.order(name, None).await
+    }
+
+    async fn shadows(&self, name: &str, which: &ShadowQuery, cursor: Option<&str>, limit: usize) -> Outcome<Page<ShadowView>> {
+        let sink = self.view(name).await?;
+        shadows::page(self, &sink.name, which, cursor, limit).await
     }
 
     async fn queue(&self) -> Outcome<Vec<QueueRow>> {

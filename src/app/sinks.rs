@@ -9,7 +9,7 @@ use super::revision::Revision;
 use crate::clock::Clock;
 use crate::config::{self, Config, SinkSettings, resolved};
 use crate::deliver::Route;
-use crate::sink::{Sink, amqp, file, http, kafka, slack, stdout, tickets};
+use crate::sink::{Sink, amqp, file, http, kafka, shadow, slack, stdout, tickets};
 use crate::store::Store;
 
 /// The standard output, which goes from one sink to the next when that is built anew.
@@ -54,6 +54,14 @@ impl Building<'_> {
     }
 
     pub(super) fn sink(&self, configured: &config::Sink) -> anyhow::Result<Arc<dyn Sink>> {
+        let sink = self.of_its_type(configured)?;
+        if !configured.shadow {
+            return Ok(sink);
+        }
+        Ok(Arc::new(shadow::build(sink, self.store.clone(), self.clock.clone())))
+    }
+
+    fn of_its_type(&self, configured: &config::Sink) -> anyhow::Result<Arc<dyn Sink>> {
         let (name, clock, Revision { config, jiras, .. }) = (configured.name.clone(), self.clock.clone(), self.revision);
         let wrong = || format!("the sink `{}` cannot be built", configured.name);
         Ok(match &configured.settings {

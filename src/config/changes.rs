@@ -163,6 +163,7 @@ send = [{ to = "events" }]
         let nothing = (false, false);
         for (what, from, to, expected) in [
             ("a path", "path = \"b\"", "path = \"c\"", (nothing, (true, false), false)),
+            ("shadow mode", "path = \"b\"", "path = \"b\"\nshadow = true", (nothing, (true, false), false)),
             ("a rule", "issue.deleted", "issue.updated", ((false, true), nothing, false)),
             ("a credential", "first", "second", (nothing, nothing, true)),
             ("a proof", "proof = \"none\"", "token = \"door\"", (nothing, nothing, false)),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::connections::ConnectionSettings;
 use super::queue::Road;
-use super::sinks::KINDS;
+use super::sinks::{KINDS, OfEverySink};
 use crate::deliver::RuleSettings;
 use crate::queue::{amqp, embedded, kafka};
 use crate::setting::SecretSource;
@@ -72,8 +72,10 @@ fn settings_of(kind: &str, generator: &mut SchemaGenerator) -> Schema {
         "kafka" => sink::kafka::Settings::json_schema(generator),
         _ => http::Settings::json_schema(generator),
     };
+    let common = OfEverySink::json_schema(generator);
     let object = schema.ensure_object();
     if let Some(members) = object.entry("properties").or_insert_with(|| json!({})).as_object_mut() {
+        members.extend(common.get("properties").and_then(Value::as_object).cloned().unwrap_or_default());
         members.insert("type".into(), json!({ "const": kind }));
     }
     if let Some(required) = object.entry("required").or_insert_with(|| json!([])).as_array_mut() {

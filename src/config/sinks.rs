@@ -1,6 +1,9 @@
 //! `[sink.NAME]`: which type has which settings, and what of them are secrets and paths. A new type of sink is a new row here.
 
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use toml::de::DeValue;
 
 use super::fingerprint::Fingerprint;
 use super::fit::{Section, fit};
@@ -17,7 +20,17 @@ pub struct Sink {
     pub name: SinkName,
     pub place: Place,
     pub clearance: Clearance,
+    /// It records what it would send, and sends nothing.
+    pub shadow: bool,
     pub settings: SinkSettings,
+}
+
+/// What a sink of any type may have besides its own settings.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct OfEverySink {
+    /// Whether it decides, guards and renders as always, records what it would send, and sends nothing.
+    shadow: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -88,8 +101,9 @@ impl SinkSettings {
 }
 
 pub(crate) const KINDS: [&str; 7] = ["tickets", "slack", "file", "stdout", "http", "amqp", "kafka"];
-/// The member that is not a setting of the sink itself.
+/// The members that are not settings of the sink itself.
 const TYPE: &str = "type";
+const SHADOW: &str = "shadow";
 
 pub(crate) fn secrets_of(kind: &str) -> &'static [&'static [&'static str]] {
     match kind {
@@ -121,6 +135,7 @@ pub(crate) fn read<'a>(
     secrets::resolve(&mut own, secrets_of(kind), data_dir, reading);
     fingerprint.mark(&own);
     tree::remove(&mut own.value, &members(&[TYPE]));
+    let OfEverySink { shadow } = of_every_sink(&mut own, reading);
     secrets::make_absolute(&mut own, paths_of(kind), data_dir);
     let settings = match kind {
         "tickets" => SinkSettings::Tickets(settings(&own, reading)?),
@@ -134,11 +149,22 @@ pub(crate) fn read<'a>(
     check(&own, &settings, reading);
     check_raw(&own, &settings, reading);
     let place = reading.sources.place(section.offset);
-    Some(Sink { name: section.name.parse().ok()?, place, clearance: settings.clearance(), settings })
+    Some(Sink { name: section.name.parse().ok()?, place, clearance: settings.clearance(), shadow, settings })
 }
 
 fn settings<'a, T: DeserializeOwned>(own: &Section<'a>, reading: &mut Reading<'a>) -> Option<T> {
-    fit(own, &[TYPE], reading.sources, &mut reading.problems).map(|(settings, _)| settings)
+    fit(own, &[TYPE, SHADOW], reading.sources, &mut reading.problems).map(|(settings, _)| settings)
+}
+
+/// Taken out of the section: what is left is the type's own.
+fn of_every_sink<'a>(own: &mut Section<'a>, reading: &mut Reading<'a>) -> OfEverySink {
+    let mut common = own.clone();
+    if let DeValue::Table(table) = own.value.get_ref() {
+        let others = table.keys().filter(|name| name.get_ref() != SHADOW);
+        others.for_each(|name| tree::remove(&mut common.value, &members(&[name.get_ref()])));
+    }
+    tree::remove(&mut own.value, &members(&[SHADOW]));
+    fit(&common, &[], reading.sources, &mut reading.problems).map(|(common, _)| common).unwrap_or_default()
 }
 
 fn kind_of(section: &Section<'_>, reading: &mut Reading<'_>) -> Option<&'static str> {
@@ -193,7 +219,7 @@ pub(crate) fn check_shared(sinks: &[Sink], reading: &mut Reading<'_>) {
     for (at, sink) in sinks.iter().enumerate() {
         let is_shared = |first: &&Sink| match (&first.settings, &sink.settings) {
             (SinkSettings::Stdout(_), SinkSettings::Stdout(_)) => true,
-            (SinkSettings::File(first), SinkSettings::File(second)) => first.path == second.path,
+            (SinkSettings::File(first), SinkSettings::File(second)) => first.writes_to(&second.path) || second.writes_to(&first.path),
             _ => false,
         };
         if let Some(first) = sinks.iter().take(at).find(is_shared) {

@@ -2,6 +2,7 @@
 
 mod reports;
 mod schema;
+mod sinks;
 mod store;
 mod traces;
 

@@ -9,6 +9,11 @@ use crate::sink::{BuildError, Sink, SinkError, amqp, file, http, kafka, slack};
 
 pub(super) async fn sinks(config: &Config, clock: &Clock, running: Option<&Running>) -> Vec<Finding> {
     let mut findings = join_all(config.sinks.iter().map(|sink| one(sink, config, clock))).await;
+    let in_shadow = config.sinks.iter().filter(|sink| sink.shadow);
+    findings.extend(in_shadow.map(|sink| {
+        let what = "it is in shadow mode: it records what it would send, and sends nothing";
+        Finding::ok(&format!("sink {}", sink.name), what)
+    }));
     for (name, reason) in running.iter().flat_map(|running| &running.paused) {
         let next = format!("mend what the reason says, then `ticketwire sink resume {name}`");
         findings.push(Finding::problem(&format!("sink {name}"), "it is paused, and what comes for it waits", reason.clone(), next));
