@@ -274,6 +274,31 @@ pub(crate) enum SinkCommand {
     },
     /// Let one go on
     Resume { name: String },
+    /// Show what one in shadow mode would have sent, oldest first
+    Shadows {
+        name: String,
+        #[command(flatten)]
+        which: ShadowWhich,
+    },
+    /// Compare it with what a script sent; exit 0 where all is the same
+    Diff {
+        name: String,
+        /// A line of JSON for each message of the script, as in `{"channel": "#docs", "text": "..."}`; `at` and `username` may be there
+        file: PathBuf,
+        #[command(flatten)]
+        which: ShadowWhich,
+    },
+}
+
+/// All that is given must hold.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ShadowWhich {
+    /// Sent then or later: a time as in `2026-11-22T10:00:00Z`, or how long ago, as in `2h`
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) since: Option<Timestamp>,
+    /// Sent then or before
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) until: Option<Timestamp>,
 }
 
 #[derive(Debug, Subcommand)]

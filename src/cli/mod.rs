@@ -8,12 +8,15 @@ mod check;
 mod config;
 mod dead;
 mod demo;
+mod diff;
 mod event;
 mod output;
+mod pairs;
 mod queue;
 mod replay;
 mod rule;
 mod serve;
+mod shadows;
 mod simulate;
 mod sink;
 mod trace;
@@ -30,6 +33,8 @@ use output::Output;
 pub(crate) enum Failure {
     /// The answer is no; it was printed.
     No,
+    /// What was given cannot be used.
+    Usage(String),
     Unreachable(String),
     Configuration(String),
     Other(anyhow::Error),
@@ -49,6 +54,8 @@ impl From<std::io::Error> for Failure {
 
 pub(crate) type Ended = Result<(), Failure>;
 
+/// As the parser of the arguments ends.
+const USAGE: u8 = 2;
 const UNREACHABLE: u8 = 69;
 const CONFIGURATION: u8 = 78;
 /// Deep rules and messages are computed on worker threads: their stack must be larger than any limit on rules needs.
@@ -66,6 +73,10 @@ pub fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::No) => ExitCode::from(1),
+        Err(Failure::Usage(why)) => {
+            output.error(&format!("error: {why}"));
+            ExitCode::from(USAGE)
+        }
         Err(Failure::Unreachable(why)) => {
             output.error(&why);
             ExitCode::from(UNREACHABLE)

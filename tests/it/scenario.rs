@@ -25,6 +25,7 @@ mod reload;
 mod rules;
 mod secrets;
 mod settle;
+mod shadow;
 mod stop;
 mod tardy;
 #[cfg(feature = "otel")]
