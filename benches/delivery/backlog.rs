@@ -87,7 +87,7 @@ pub fn drain(sinks: &str, url: &str, events: u64, place: &Path) -> anyhow::Resul
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let prepared = app::prepare(Config::draft(Some(&config), [])).map_err(|problems| anyhow::anyhow!("{problems}"))?;
-        telemetry::install_logs("warn")?;
+        telemetry::install_logs("warn", None)?;
         let exporter = telemetry::install()?;
         writeln!(std::io::stdout(), "started")?;
         let started = Instant::now();
