@@ -47,15 +47,18 @@ pub(super) async fn internal(site: &Site, issue_id: &str, comment_id: &str, afte
     }
     let deadline = Instant::now() + site.limits.call;
     let key = format!("{issue_id}:{comment_id}");
-    if site.comments.get(&key).await.is_some_and(|(asked_at, _)| asked_at < after) {
-        site.comments.invalidate(&key).await;
-    }
-    let asked_at = Instant::now();
-    let asked = async { Ok::<_, JiraError>((asked_at, ask(site, issue_id, comment_id, asked_at + site.limits.read).await?)) };
-    let shared = site.comments.try_get_with(key, asked);
-    match timeout_at(deadline, shared).await {
-        Ok(answer) => answer.map(|(_, internal)| internal).map_err(|err| err.as_ref().clone()),
-        Err(_) => Err(JiraError::unavailable(format!("Jira of connection `{}` did not answer in time", site.connection()))),
+    loop {
+        if site.comments.get(&key).await.is_some_and(|(asked_at, _)| asked_at < after) {
+            site.comments.invalidate(&key).await;
+        }
+        let asked_at = Instant::now();
+        let asked = async { Ok::<_, JiraError>((asked_at, ask(site, issue_id, comment_id, asked_at + site.limits.read).await?)) };
+        match timeout_at(deadline, site.comments.try_get_with_by_ref(&key, asked)).await {
+            // Somebody had asked before, and the answer came only now.
+            Ok(Ok((asked_at, _))) if asked_at < after => {}
+            Ok(answer) => return answer.map(|(_, internal)| internal).map_err(|err| err.as_ref().clone()),
+            Err(_) => return Err(JiraError::unavailable(format!("Jira of connection `{}` did not answer in time", site.connection()))),
+        }
     }
 }
 

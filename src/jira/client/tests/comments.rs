@@ -50,3 +50,24 @@ async fn ids_of_comments_are_checked() {
     }
     assert_eq!(server.calls().len(), 0);
 }
+
+#[tokio::test]
+async fn an_answer_that_was_asked_for_before_does_not_serve_who_came_later() {
+    let server = Server::start().await;
+    let jira = datacenter(&server);
+    server.misbehave(|call| {
+        call.path.ends_with("sd.public.comment").then(|| Json(json!({ "value": { "internal": false } })).into_response())
+    });
+    server.hold(true);
+    let first = jira.comment_internal("7", "1", Instant::now());
+    let later = async {
+        while server.calls().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let asked = jira.comment_internal("7", "1", Instant::now());
+        // It has joined the question that is under way when the answer comes.
+        tokio::join!(asked, async { server.hold(false) }).0
+    };
+    assert_eq!(tokio::join!(first, later), (Ok(false), Ok(false)));
+    assert_eq!(server.calls().len(), 2, "{:?}", server.paths());
+}
