@@ -58,7 +58,7 @@ async fn away(broker: &Server, url: &str, spool: bool) {
     let back = load.count();
     until("events are taken again", LIMIT, async || (load.count() > back + 300).then_some(())).await;
     let taken = load.stop().await;
-    stage.drained(&["spool", "events", "tickets"], LIMIT).await;
+    stage.drained(&["spool", "events", "tickets"], LIMIT.max(5 * outage)).await;
     all_in_order(&stage, &taken, &during);
     assert_eq!(stage.cli_json(&["dead", "list"]).await, json!([]));
     let count: usize = taken.values().map(|taken| taken.ids.len()).sum();
