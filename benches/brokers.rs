@@ -5,10 +5,6 @@
 //! is not there is said to be left out. `-- --quick` is a short run.
 
 mod measure;
-#[path = "way_in/receivers.rs"]
-mod receivers;
-#[path = "way_in/rounds.rs"]
-mod rounds;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,10 +19,10 @@ use ticketwire::setting::SinkName;
 use tokio::sync::watch;
 
 use measure::body::Description;
-use measure::median;
+use measure::receivers::Road;
 use measure::report::{self, Limit};
-use receivers::Road;
-use rounds::{Figures, Plan};
+use measure::rounds::{Figures, Plan};
+use measure::{median, receivers, rounds};
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]

@@ -4,10 +4,6 @@
 //! figures of one run are to be compared with each other, not with those of another. `-- --quick` is a short run.
 
 mod measure;
-#[path = "way_in/receivers.rs"]
-mod receivers;
-#[path = "way_in/rounds.rs"]
-mod rounds;
 #[path = "way_in/start_up.rs"]
 mod start_up;
 
@@ -19,9 +15,9 @@ use ticketwire::app::renew;
 use ticketwire::queue::embedded::{self, Embedded};
 
 use measure::body::Description;
-use measure::median;
 use measure::report::{self, Limit};
-use rounds::{Figures, Plan};
+use measure::rounds::{Figures, Plan};
+use measure::{median, receivers, rounds};
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]

@@ -1,4 +1,5 @@
-//! What the benches share: bodies, a cheap load generator, a look at another process, one sync of the disk, tables and verdicts.
+//! What the benches share: bodies, receivers and their rounds, a cheap load generator, a look at another process, one sync of the disk,
+//! tables and verdicts.
 
 #![allow(dead_code, reason = "each bench uses a part")]
 
@@ -6,7 +7,10 @@ pub mod body;
 pub mod disk;
 pub mod load;
 pub mod process;
+pub mod receivers;
 pub mod report;
+pub mod rounds;
+mod typed;
 
 use std::path::PathBuf;
 

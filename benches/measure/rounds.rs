@@ -1,14 +1,12 @@
 //! One receiver in one round: warmed up, measured over many connections, then over one.
 
-#![allow(dead_code, reason = "each bench uses a part")]
-
 use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::measure::body::{self, Description};
-use crate::measure::process::Process;
-use crate::measure::{self, disk, load};
+use super::body::{self, Description};
+use super::process::Process;
+use super::{disk, empty, load};
 
 /// Prepared requests.
 pub type Requests = Arc<Vec<Vec<u8>>>;
@@ -44,7 +42,7 @@ pub struct Figures {
 
 /// Warm up, many connections, one connection.
 pub async fn one(plan: &Plan, name: &str, requests: &Requests) -> anyhow::Result<Figures> {
-    let place = measure::empty("way-in")?;
+    let place = empty("way-in")?;
     let mut process = Process::again(&["serve", name, place.to_str().context("a path that is text")?])?;
     let address = process.line()?.parse()?;
     let (idle_mb, _) = process.memory()?;

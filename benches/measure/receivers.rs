@@ -20,10 +20,7 @@ use ticketwire::render::to_markdown;
 use ticketwire::shutdown::Tasks;
 use ticketwire::telemetry;
 
-use crate::measure::{body, process};
-
-#[path = "typed.rs"]
-mod typed;
+use super::{body, process, typed};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
