@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::until;
+use super::{ADMIN_TOKEN, SECRET, until};
 
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 
@@ -46,10 +46,15 @@ impl Service {
     }
 
     /// SIGTERM: how long it took, and the exit code.
-    pub async fn terminate(mut self) -> (Duration, i32) {
+    pub async fn terminate(self) -> (Duration, i32) {
+        self.stop_by("TERM").await
+    }
+
+    /// The same with another signal.
+    pub async fn stop_by(mut self, signal: &str) -> (Duration, i32) {
         let begun = Instant::now();
-        self.signal("TERM");
-        let code = until("it ends after SIGTERM", STOP_LIMIT, async || self.ended()).await;
+        self.signal(signal);
+        let code = until("it ends after a signal", STOP_LIMIT, async || self.ended()).await;
         (begun.elapsed(), code)
     }
 
@@ -75,6 +80,15 @@ impl Service {
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
 
+    /// What must stand in no log: secrets of the stage, signatures and tokens by their form, and addresses of people.
+    fn assert_nothing_secret_was_logged(&self) {
+        let log = std::fs::read(&self.err).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let is_secret = |word: &str| [SECRET, ADMIN_TOKEN, "xoxb-", "sha256=", "sha512="].iter().any(|secret| word.contains(secret));
+        let found = log.split([' ', '"', '`', ',', '<', '>']).find(|word| is_secret(word) || is_address(word));
+        assert!(found.is_none(), "the log holds `{}`", found.unwrap_or_default());
+    }
+
     fn end(&mut self) {
         // It may have ended by itself.
         self.child.kill().ok();
@@ -88,6 +102,25 @@ impl Drop for Service {
         self.end();
         if std::thread::panicking() {
             eprintln!("the service printed last:\n{}", self.tail());
+        } else {
+            self.assert_nothing_secret_was_logged();
         }
+    }
+}
+
+/// `somebody@somewhere.example`, also as a login in a URL.
+fn is_address(word: &str) -> bool {
+    let Some((before, after)) = word.split_once('@') else { return false };
+    let somebody = before.chars().next_back().is_some_and(char::is_alphanumeric);
+    somebody && after.split(['/', ':', ';', ')']).next().is_some_and(|place| place.trim_end_matches('.').contains('.'))
+}
+
+#[test]
+fn an_address_is_known_by_its_form() {
+    for address in ["jane@people.example", "amqp://guest:guest@127.0.0.1:5672/", "(bot@acme.example)"] {
+        assert!(is_address(address), "{address}");
+    }
+    for other in ["@here", "a@b", "ticketwire@1", "no address."] {
+        assert!(!is_address(other), "{other}");
     }
 }
