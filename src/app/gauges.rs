@@ -4,20 +4,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::operations::Backstage;
-use crate::clock::{Clock, Jumps};
-use crate::deliver::SETTLES;
+use crate::clock::{Clock, Jumps, Timestamp};
+use crate::deliver::{Jiras, SETTLES};
 use crate::setting::SinkName;
 use crate::telemetry::{self, Exporter};
 
 const GAUGES_EVERY: Duration = Duration::from_secs(5);
 const EXPIRE_EVERY: Duration = Duration::from_secs(600);
+/// How long nothing is removed after the clock was set.
+const TRUSTED_AFTER: Duration = Duration::from_secs(3_600);
 
 /// Backlog, waiting room and dead letters per sink, as of a few seconds ago.
 pub(super) async fn keep(backstage: Arc<Backstage>, stop: CancellationToken) {
     while !stop.is_cancelled() {
+        budgets(&backstage.present.borrow().jiras);
         measure(&backstage).await;
         backstage.exporter.run_upkeep();
         tokio::select! {
@@ -34,6 +38,11 @@ pub(super) async fn upkeep(exporter: Exporter, stop: CancellationToken) {
     }
 }
 
+/// A pause and what has filled up since the last request are seen here only.
+fn budgets(jiras: &Jiras) {
+    jiras.iter().for_each(|(connection, jira)| telemetry::jira_budget(connection.as_str(), jira.budget_remaining()));
+}
+
 /// What cannot be read keeps its last figure: a store in trouble must not look like one without dead letters.
 async fn measure(backstage: &Backstage) {
     let explainer = &backstage.explainer;
@@ -47,7 +56,7 @@ async fn measure(backstage: &Backstage) {
     for row in backlog {
         let entry = waiting.entry(row.sink).or_default();
         entry.0 += row.waiting;
-        let oldest = row.oldest.map(crate::clock::Timestamp::ms);
+        let oldest = row.oldest.map(Timestamp::ms);
         entry.1 = [entry.1, oldest].into_iter().flatten().min();
     }
     let mut parked: BTreeMap<SinkName, u64> = waiting.keys().map(|sink| (sink.clone(), 0)).collect();
@@ -84,13 +93,36 @@ pub(super) async fn watch_clock(clock: Clock, stop: CancellationToken) {
     }
 }
 
+/// Whether the system's clock says how old something is: not for a while after it was set, because it may be set back.
+struct Trust {
+    jumps: Jumps,
+    jumped_at: Option<Instant>,
+}
+
+impl Trust {
+    fn since(now: Timestamp) -> Self {
+        Self { jumps: Jumps::since(now), jumped_at: None }
+    }
+
+    fn is_given(&mut self, now: Timestamp) -> bool {
+        if self.jumps.look(now).is_some() {
+            self.jumped_at = Some(Instant::now());
+        }
+        self.jumped_at.is_none_or(|at| at.elapsed() >= TRUSTED_AFTER)
+    }
+}
+
 /// Of several processes one does it.
 pub(super) async fn expire(backstage: Arc<Backstage>, stop: CancellationToken) {
     let store = &backstage.explainer.store;
+    let mut trust = Trust::since(backstage.clock.now());
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(EXPIRE_EVERY) => {}
+        }
+        if !trust.is_given(backstage.clock.now()) {
+            continue;
         }
         let lead = match store.lead("expiry").await {
             Ok(Some(lead)) => lead,
@@ -107,5 +139,39 @@ pub(super) async fn expire(backstage: Arc<Backstage>, stop: CancellationToken) {
             Ok(count) => tracing::info!(count, "{count} rows have outlived their retention and are gone"),
             Err(err) => tracing::warn!("what is too old cannot be removed now: {err}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jira::{Auth, Jira};
+    use crate::render;
+    use crate::setting::{ConnectionName, Secret};
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_removed_until_the_clock_is_trusted_again() {
+        let start = Timestamp::from_ms(1_765_441_200_000);
+        let (begun, forty_days) = (Instant::now(), Duration::from_secs(40 * 86_400));
+        let mut trust = Trust::since(start);
+        let mut given = Vec::new();
+        for look in 1..=9 {
+            tokio::time::advance(EXPIRE_EVERY).await;
+            let set_ahead = if look >= 2 { forty_days } else { Duration::ZERO };
+            given.push(trust.is_given(start.plus(begun.elapsed()).plus(set_ahead)));
+        }
+        assert_eq!(given, [true, false, false, false, false, false, false, true, true]);
+    }
+
+    #[tokio::test]
+    async fn a_budget_shows_before_anything_is_asked() {
+        let acme: ConnectionName = "acme".parse().expect("a name");
+        let auth = Auth::Pat { token: Secret::new("a token") };
+        let base_url = "https://jira.acme.example".parse().expect("a base URL");
+        let jira = Jira::new(acme.clone(), base_url, auth, None, render::to_markdown).expect("a client");
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || budgets(&Jiras::from([(acme, Arc::new(jira))])));
+        let text = recorder.handle().render();
+        assert!(text.contains("ticketwire_jira_budget_remaining_ratio{connection=\"acme\"} 1"), "{text}");
     }
 }
