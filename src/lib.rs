@@ -1,4 +1,4 @@
-//! Ticketwire: a wire service for Jira. Webhooks come in, become events on a durable road, and reach every sink once and in order.
+//! Ticketwire receives Jira webhooks, stores them durably as events, and delivers them in order, and once, to every sink.
 //!
 //! Rooms are layers: each imports only rooms below it, never a sister; `tests/tidy.rs` keeps it so. See ARCHITECTURE.md.
 

@@ -43,7 +43,7 @@ impl Tasks {
         }
         let token = group.token.clone();
         group.tracker.spawn(async move {
-            // Every part waits for it as well.
+            // Held until the task has ended: the groups above wait for it, too.
             let _counted = counted;
             if let Err(err) = tokio::spawn(task).await
                 && err.is_panic()

@@ -39,7 +39,8 @@ const OPENING_LINES_MAX: usize = 12;
 const EMPTY_NAMES: &[&str] =
     &["util", "utils", "utilities", "helper", "helpers", "manager", "managers", "handler", "handlers", "common", "misc", "types"];
 
-/// Words that do not belong into the project, written in pieces so that this file is not its own finding.
+/// The project names no host, no path of the machine that it was written on, and no tool that it was written with: they mean nothing to
+/// whoever reads it elsewhere. Written in pieces so that this file is not its own finding.
 const FOREIGN_WORDS: &[&str] = &[
     concat!("/wo", "rk/"),
     concat!("/fa", "rm/"),

@@ -30,7 +30,7 @@ impl Access {
         Self { listen, now: RwLock::new(Accepted::new(tokens, listen, names)) }
     }
 
-    /// From now on these.
+    /// From now on these tokens and hosts are accepted, and no others.
     pub fn exchange(&self, tokens: Vec<Secret>, names: &[String]) {
         *self.now.write().unwrap_or_else(PoisonError::into_inner) = Accepted::new(tokens, self.listen, names);
     }

@@ -39,7 +39,7 @@ pub trait Operations: Send + Sync {
     async fn event(&self, _id: &str, _raw: bool) -> Outcome<ShownEvent> {
         elsewhere()
     }
-    /// Events as they come, from now or after the one with that mark; each with its own.
+    /// Events as they come, from now on or after the event with the mark `after`; each is given with its own mark.
     async fn tail(&self, _which: EventQuery, _after: Option<i64>) -> Outcome<BoxStream<'static, (i64, EventRow)>> {
         elsewhere()
     }

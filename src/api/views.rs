@@ -243,7 +243,7 @@ pub struct ReplayOrder {
     /// Only to this sink.
     #[serde(default)]
     pub sink: Option<String>,
-    /// Once more, what was delivered, too.
+    /// Also redeliver what was already delivered.
     #[serde(default)]
     pub again: bool,
     /// Only count.

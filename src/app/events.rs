@@ -16,9 +16,9 @@ use crate::event::{EventId, structured};
 use crate::store::{Archived, EventFilter, EventPlace, Store};
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// At once.
+/// Events that are read at a time.
 const MANY: usize = 500;
-/// Processes that share a database commit in another order than they number: so long a number may come late.
+/// Processes that share a database may commit in another order than they number. An event may become visible this late.
 const LATE: Duration = Duration::from_secs(5);
 /// What is remembered of that time, at most.
 const REMEMBERED_MAX: usize = 10_000;

@@ -1,7 +1,5 @@
 //! Dead letters as the API shows and names them.
 
-use serde_json::json;
-
 use super::operations::{Backstage, Outcome, unavailable};
 use crate::api::{DeadLetterView, DeadQuery, OperationError, Page, Selection, ShownDeadLetter};
 use crate::clock::Timestamp;
@@ -19,8 +17,9 @@ pub(super) async fn show(backstage: &Backstage, id: &str) -> Outcome<ShownDeadLe
     let row = store.dead_letter(id).await.map_err(unavailable)?;
     let row = row.ok_or_else(|| OperationError::NotFound(format!("no dead letter has the id `{id}`")))?;
     let archived = store.archived(&row.key.event_id).await.map_err(unavailable)?;
-    let event = archived.map(|archived| json!(archived.envelope.event.data)).unwrap_or_default();
-    Ok(ShownDeadLetter { letter: view(row), event })
+    let event = archived.map(|archived| serde_json::to_value(&archived.envelope.event.data)).transpose();
+    let event = event.map_err(|err| OperationError::Unavailable(format!("the event cannot be shown: {err}")))?;
+    Ok(ShownDeadLetter { letter: view(row), event: event.unwrap_or_default() })
 }
 
 /// None: nothing was selected. A filter without anything in it is no filter: all must be said.

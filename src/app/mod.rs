@@ -18,6 +18,7 @@ mod roles;
 mod shadows;
 mod share;
 mod sinks;
+mod sites;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -54,11 +55,11 @@ use crate::telemetry::{self, Exporter};
 pub const STOP_DEADLINE: Duration = Duration::from_secs(13);
 /// What is left of traces gets so long after that: the collector may be away, and nobody waits for it.
 pub const TRACES_DEADLINE: Duration = Duration::from_secs(1);
-/// What requests in hand get of it.
+/// How long requests in hand may take of that time.
 const DOOR_DEADLINE: Duration = Duration::from_secs(2);
-/// What deliveries in hand get of it.
+/// How long deliveries in hand may take of that time.
 const DELIVERY_DEADLINE: Duration = Duration::from_secs(6);
-/// Each of queue, store and the rest.
+/// How long each of queue, store and the rest may take to close.
 const CLOSE_DEADLINE: Duration = Duration::from_millis(1_300);
 
 /// The service at work, or that part of it which its roles name.
@@ -82,6 +83,14 @@ struct Inside {
     delivery: Delivery,
 }
 
+/// What runs, in the order in which it stops.
+#[derive(Clone, Default)]
+struct Groups {
+    door: Tasks,
+    delivery: Tasks,
+    base: Tasks,
+}
+
 /// Opens everything, takes every sink's place on the road, and opens the door last.
 pub async fn start(
     prepared: Prepared,
@@ -89,9 +98,39 @@ pub async fn start(
     exporter: Exporter,
     stdout: Box<dyn std::io::Write + Send>,
 ) -> anyhow::Result<Running> {
+    begin(Groups::default(), prepared, roles, exporter, stdout).await
+}
+
+/// As `start`, but given up when `stop` completes, because a broker or a database may hold up a start for long. `None`: it was given up,
+/// and all that had begun has ended.
+pub async fn start_unless(
+    stop: impl Future<Output = ()>,
+    prepared: Prepared,
+    roles: Roles,
+    exporter: Exporter,
+    stdout: Box<dyn std::io::Write + Send>,
+) -> anyhow::Result<Option<Running>> {
+    let groups = Groups::default();
+    tokio::select! {
+        running = begin(groups.clone(), prepared, roles, exporter, stdout) => return running.map(Some),
+        () = stop => {}
+    }
+    groups.door.stop(DOOR_DEADLINE).await;
+    groups.delivery.stop(DELIVERY_DEADLINE).await;
+    groups.base.stop(CLOSE_DEADLINE).await;
+    Ok(None)
+}
+
+async fn begin(
+    groups: Groups,
+    prepared: Prepared,
+    roles: Roles,
+    exporter: Exporter,
+    stdout: Box<dyn std::io::Write + Send>,
+) -> anyhow::Result<Running> {
     let Prepared { mut config, rules, names } = prepared;
     config.receiver = within_open_files(config.receiver);
-    let (door, delivery, base) = (Tasks::new(), Tasks::new(), Tasks::new());
+    let Groups { door, delivery, base } = groups;
     let clock = Clock::system();
     private_directory(&config.data_dir).with_context(|| format!("the data directory `{}` cannot be made", config.data_dir.display()))?;
     let instance = instance::name(config.queue.instance(), &config.data_dir)
@@ -104,12 +143,18 @@ pub async fn start(
         true => Some(Store::open(&config.store, &config.data_dir, &base).await.context("the store cannot be opened")?),
         false => None,
     };
+    if let Some(store) = &store {
+        sites::remember(&config.connections, store, clock.now()).await?;
+    }
     let jiras = revision::jiras(&config, None)?;
     let first = Arc::new(Revision { config, rules, names, jiras });
     let config = &first.config;
     let (revision, present) = watch::channel(first.clone());
     let share = share::begin(config, roles, &instance, store.as_ref(), &present, &clock, &delivery).await?;
     let queue = road::open(config, roles, share, &base).await.context("the queue cannot be opened")?;
+    if let Some(store) = store.as_ref().filter(|_| roles.worker) {
+        road::enter(config, queue.as_ref(), store, clock.now()).await.context("what waits in the store cannot be brought to this queue")?;
+    }
     let output = Output::new(stdout);
     let inside = match store {
         Some(store) => {

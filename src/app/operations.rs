@@ -1,6 +1,6 @@
 //! The API's port, filled in: answers come from store, queue and supervisor; orders are control rows.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +28,9 @@ use crate::telemetry::Exporter;
 
 /// How long a look waits for the archive to keep up with what was accepted.
 const CATCH_UP: Duration = Duration::from_secs(1);
+
+/// So long a look at queue and store serves everybody who asks: each costs a write that is synced, and asking needs no token.
+const LOOK_SERVES: Duration = Duration::from_secs(1);
 
 /// Who looks on asks the store four times a second.
 const LOOKERS_ON_MAX: usize = 16;
@@ -74,8 +77,8 @@ impl Operations for Doorkeeper {
     }
 
     async fn readiness(&self) -> Readiness {
-        let queue = self.queue.check().await;
-        self.parts.readiness(&[("receiver", true), ("queue", is_open(&queue))], self.present.borrow().config.hash(), self.clock.now())
+        let states = self.parts.states(async { vec![("receiver", true), ("queue", is_open(&self.queue.check().await))] }).await;
+        self.parts.readiness(&states, self.present.borrow().config.hash(), self.clock.now())
     }
 }
 
@@ -98,13 +101,30 @@ fn is_open(checked: &Result<(), QueueError>) -> bool {
     matches!(checked, Ok(()) | Err(QueueError::Full(_)))
 }
 
-/// Each part's last state, and since when.
+type States = Vec<(&'static str, bool)>;
+
 #[derive(Default)]
-struct Parts(Mutex<HashMap<&'static str, (bool, Timestamp)>>);
+struct Parts {
+    /// The last state of each part (whether it is well), and since when.
+    known: Mutex<HashMap<&'static str, (bool, Timestamp)>>,
+    /// What the last look found, and when it ended.
+    looked: tokio::sync::Mutex<Option<(Instant, States)>>,
+}
 
 impl Parts {
+    /// As of a moment ago. One looks at a time, and whoever comes meanwhile waits for what that one finds.
+    async fn states(&self, look: impl Future<Output = States>) -> States {
+        let mut looked = self.looked.lock().await;
+        if let Some((_, states)) = looked.as_ref().filter(|(at, _)| at.elapsed() < LOOK_SERVES) {
+            return states.clone();
+        }
+        let states = look.await;
+        *looked = Some((Instant::now(), states.clone()));
+        states
+    }
+
     fn readiness(&self, states: &[(&'static str, bool)], config: &str, now: Timestamp) -> Readiness {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mut part = |(name, ready): &(&'static str, bool)| {
             let state = known.entry(name).or_insert((*ready, now));
             if state.0 != *ready {
@@ -145,6 +165,16 @@ impl Backstage {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    async fn look(&self) -> States {
+        let is_open = is_open(&self.explainer.queue.check().await);
+        let store = self.explainer.store.check().await.is_ok();
+        let mut states = vec![("queue", is_open), ("archive", store), ("store", store)];
+        if self.roles.receiver {
+            states.insert(0, ("receiver", true));
+        }
+        states
     }
 
     async fn view(&self, name: &str) -> Outcome<SinkView> {
@@ -190,13 +220,7 @@ impl Operations for Backstage {
     }
 
     async fn readiness(&self) -> Readiness {
-        let queue = self.explainer.queue.check().await;
-        let store = self.explainer.store.check().await.is_ok();
-        let is_open = is_open(&queue);
-        let mut states = vec![("queue", is_open), ("archive", store), ("store", store)];
-        if self.roles.receiver {
-            states.insert(0, ("receiver", true));
-        }
+        let states = self.parts.states(self.look()).await;
         self.parts.readiness(&states, self.present.borrow().config.hash(), self.clock.now())
     }
 
@@ -306,12 +330,19 @@ impl Operations for Backstage {
         let away = |err: QueueError| OperationError::Unavailable(err.to_string());
         let configured: Vec<SinkName> = self.present.borrow().config.sinks.iter().map(|sink| sink.name.clone()).collect();
         let backlog = queue.backlog().await.map_err(away)?;
+        let places: BTreeSet<SinkName> = queue.orphans(&configured).await.map_err(away)?.into_iter().collect();
+        let parked = self.explainer.store.waiting_counts().await.map_err(unavailable)?;
+        let parked_only = parked.iter().map(|(sink, ..)| sink).filter(|sink| !configured.contains(sink));
         let mut views = Vec::new();
-        for sink in queue.orphans(&configured).await.map_err(away)? {
-            let waiting = backlog.iter().filter(|row| row.sink == sink).map(|row| row.waiting).sum();
+        for sink in places.iter().chain(parked_only).collect::<BTreeSet<_>>() {
+            let on_road: u64 = backlog.iter().filter(|row| row.sink == *sink).map(|row| row.waiting).sum();
+            let waiting = on_road + parked.iter().filter(|(of, ..)| of == sink).map(|(_, _, count, _)| count).sum::<u64>();
             if !dry_run {
-                queue.forget(&sink).await.map_err(away)?;
-                tracing::warn!(%sink, waiting, "the place of `{sink}` on the queue was given up, as it was told to be");
+                if places.contains(sink) {
+                    queue.forget(sink).await.map_err(away)?;
+                }
+                self.explainer.store.give_up(sink, self.clock.now()).await.map_err(unavailable)?;
+                tracing::warn!(%sink, waiting, "the place of `{sink}` and what waited for it were given up, as it was told to be");
             }
             views.push(OrphanView { sink: sink.to_string(), waiting });
         }
@@ -347,4 +378,30 @@ impl Operations for Backstage {
 
 pub(super) fn unavailable(err: StoreError) -> OperationError {
     OperationError::Unavailable(err.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_look_serves_everybody_for_a_moment() {
+        let (parts, looks) = (Parts::default(), AtomicU32::new(0));
+        let ask = async || {
+            let look = async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                vec![("store", looks.fetch_add(1, Ordering::Relaxed) == 0)]
+            };
+            parts.states(look).await
+        };
+        let (first, second) = tokio::join!(ask(), ask());
+        assert_eq!((first, second), (vec![("store", true)], vec![("store", true)]), "the second waits for the first");
+        tokio::time::advance(LOOK_SERVES / 2).await;
+        assert_eq!(ask().await, [("store", true)]);
+        tokio::time::advance(LOOK_SERVES).await;
+        assert_eq!(ask().await, [("store", false)], "it is looked again");
+        assert_eq!(looks.load(Ordering::Relaxed), 2);
+    }
 }

@@ -67,7 +67,47 @@ fn add(config: &Config, error: RuleError, problems: &mut Problems) {
     let place = match &error.part {
         RulePart::When => rule.when_place.clone(),
         RulePart::Lookup(name) => rule.lookup_places.get(name).unwrap_or(&rule.place).clone(),
-        RulePart::Send(number) => rule.send.get(*number).map_or_else(|| rule.place.clone(), |send| send.template_place.clone()),
+        RulePart::Send(number, member) => rule.send.get(*number).map_or(&rule.place, |send| send.place_of(member)).clone(),
     };
     problems.add(place, format!("`[rule.{:?}]`: {}", error.rule, error.message), error.hint);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mistake_of_a_send_is_told_where_it_stands() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("ticketwire.toml");
+        let text = r##"[sink.team]
+type = "slack"
+token = "x"
+[sink.hook]
+type = "slack"
+webhook_url = "https://hooks.example/x"
+[sink.events]
+type = "file"
+path = "events"
+[rule.all]
+when = "true"
+send = [
+  { to = "team", template = "{{ isue.key }}",
+    channel = "@nobody",
+    blocks = "{",
+    attachments = 7,
+    settle = "2m" },
+  { to = "hook",
+    channel = "#a",
+    thread = "issue" },
+  { to = "events",
+    template = "x",
+    blocks = [] },
+]
+"##;
+        std::fs::write(&path, text).expect("a file");
+        let problems = prepare(Config::draft(Some(&path), [])).err().expect("mistakes");
+        let lines: Vec<usize> = problems.findings().iter().map(|finding| finding.place.line).collect();
+        assert_eq!(lines, [13, 14, 15, 16, 17, 19, 20, 22, 23], "{problems}");
+    }
 }

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, watch};
 use super::prepare::{Prepared, prepare};
 use super::revision::{self, Revision};
 use super::sinks::{self, Output};
-use super::{Inside, Roles, road};
+use super::{Inside, Roles, road, sites};
 use crate::api::Access;
 use crate::clock::Clock;
 use crate::config::{Changes, Config, Draft, Problems};
@@ -19,16 +19,16 @@ use crate::queue::Queue;
 use crate::receive::{Door, Tls};
 use crate::telemetry;
 
-/// Why the configuration of before is still at work.
+/// Why the previous configuration stays active.
 #[derive(Debug, thiserror::Error)]
 pub enum NotReloaded {
-    /// Mend the file.
+    /// The configuration has mistakes and must be corrected.
     #[error("{0}")]
     Problems(#[from] Problems),
-    /// Restart for it, or take it back.
+    /// These settings cannot change while the service runs.
     #[error("{} cannot change while the service runs: restart it, or take the change back", .0.join(", "))]
     Fixed(Vec<String>),
-    /// It may go another time.
+    /// Something failed that may succeed at another try.
     #[error("{0:#}")]
     Failed(#[from] anyhow::Error),
 }
@@ -43,7 +43,7 @@ pub(super) struct Live {
     pub(super) roles: Roles,
     pub(super) clock: Clock,
     pub(super) output: Output,
-    /// One after another.
+    /// Held during a reload, so that there is one at a time.
     pub(super) one: Mutex<()>,
 }
 
@@ -57,12 +57,9 @@ impl Live {
                 for problem in problems.findings() {
                     tracing::error!(hint = problem.hint, "{}: {}", problem.place, problem.message);
                 }
-                tracing::error!(
-                    "the configuration has {} problems and is not taken up: the one of before is at work",
-                    problems.findings().len()
-                );
+                tracing::error!("{} and is rejected; the previous configuration stays active", problems.summary());
             }
-            Err(err) => tracing::error!("the configuration is not taken up, the one of before is at work: {err}"),
+            Err(err) => tracing::error!("the configuration is rejected; the previous configuration stays active: {err}"),
         }
         reloaded
     }
@@ -85,6 +82,7 @@ impl Live {
         let next = Arc::new(Revision { config, rules, names, jiras });
         let mut plan = (Vec::new(), Reserved::default());
         if let Some(inside) = inside {
+            sites::remember(&next.config.connections, &inside.store, self.clock.now()).await?;
             next.rules.obey(&inside.store).await.map_err(anyhow::Error::from)?;
             plan.0 = self.plan(&before, &next, &changes, inside)?;
             plan.1 = inside.supervisor.reserve(&inside.delivery, &plan.0).await.map_err(anyhow::Error::from)?;
@@ -104,7 +102,7 @@ impl Live {
         Ok(())
     }
 
-    /// The same files may hold another one.
+    /// The certificate may have changed although the names of its files have not.
     fn renew_certificate(&self) -> Result<(), NotReloaded> {
         self.tls.as_ref().map_or(Ok(()), Tls::renew).map_err(|err| NotReloaded::Failed(err.into()))
     }

@@ -20,7 +20,7 @@ pub(super) struct Revision {
     pub(super) jiras: Arc<Jiras>,
 }
 
-/// How others see it.
+/// A view of the present revision, for those who only read it.
 pub(super) type Present = watch::Receiver<Arc<Revision>>;
 
 /// One client per connection that has a credential; where a connection did not change the one that is at work, with its budget and its memory.

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::roles::Roles;
+use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::event::{Came, Delivered, Event};
 use crate::jira::{Headers, Received, normalize};
@@ -16,6 +17,7 @@ use crate::queue::{Queue, QueueError, Share, amqp, kafka};
 use crate::render;
 use crate::setting::SinkName;
 use crate::shutdown::Tasks;
+use crate::store::{Store, StoreError};
 
 /// A broker that is just coming up gets so long.
 const RESERVED_WITHIN: Duration = Duration::from_secs(20);
@@ -93,6 +95,24 @@ pub(super) async fn reserve_all(queue: &dyn Queue, config: &Config) -> Result<()
             tracing::warn!(%sink, "`{sink}` has no place on the queue yet: {err}");
             tokio::time::sleep(RESERVED_EVERY).await;
         }
+    }
+    Ok(())
+}
+
+/// What waits in the store goes on in the lanes of this queue, also where it waited in those of another.
+pub(super) async fn enter(config: &Config, queue: &dyn Queue, store: &Store, now: Timestamp) -> Result<(), StoreError> {
+    let kind = match (&config.queue.amqp, &config.queue.kafka) {
+        (Some(_), _) => "amqp",
+        (None, Some(_)) => "kafka",
+        (None, None) => "embedded",
+    };
+    let road = format!("{kind}/{}/{}", config.queue.name, queue.lanes().get());
+    let moved = store.enter_road(&road, queue.lanes(), now).await?;
+    if moved > 0 {
+        tracing::warn!(
+            moved,
+            "the queue is another one, or has other lanes: {moved} parked deliveries go on in it; replays must be ordered again"
+        );
     }
     Ok(())
 }

@@ -79,7 +79,7 @@ impl Sharing {
         Ok(())
     }
 
-    /// Until the process stops; then the others need not wait to find out.
+    /// Runs until the process stops, and then says that this worker is gone, so that the others need not wait to find out.
     async fn keep(mut self, stop: CancellationToken) {
         loop {
             tokio::select! {

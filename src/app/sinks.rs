@@ -38,7 +38,7 @@ pub(super) struct Building<'a> {
     pub(super) store: &'a Store,
     pub(super) clock: &'a Clock,
     pub(super) output: &'a Output,
-    /// What is at work until the new sinks are.
+    /// The configuration in force until the new sinks begin.
     pub(super) before: Option<&'a Config>,
 }
 
@@ -65,7 +65,7 @@ impl Building<'_> {
         let (name, clock, Revision { config, jiras, .. }) = (configured.name.clone(), self.clock.clone(), self.revision);
         let wrong = || format!("the sink `{}` cannot be built", configured.name);
         Ok(match &configured.settings {
-            SinkSettings::Tickets(_) => Arc::new(tickets::build(name, self.store.clone(), jiras.clone(), clock)),
+            SinkSettings::Tickets(settings) => Arc::new(tickets::build(name, settings, self.store.clone(), jiras.clone(), clock)),
             // Who writes to the file now lets go of it when the new sink begins.
             SinkSettings::File(settings) if self.is_written(settings) => {
                 Arc::new(file::succeed(name, settings, &config.data_dir).with_context(wrong)?)

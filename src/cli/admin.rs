@@ -93,7 +93,7 @@ impl Admin {
 
     async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T, Failure> {
         let bytes = response.bytes().await.map_err(|err| self.unreachable(err))?;
-        serde_json::from_slice(&bytes).map_err(|err| Failure::Other(anyhow::anyhow!("the service's answer is not understood: {err}")))
+        serde_json::from_slice(&bytes).map_err(not_understood)
     }
 
     /// An answer that says yes.
@@ -105,15 +105,25 @@ impl Admin {
         }
         let bytes = response.bytes().await.map_err(|err| self.unreachable(err))?;
         let detail = serde_json::from_slice::<Value>(&bytes).ok().and_then(|problem| Some(problem.get("detail")?.as_str()?.to_owned()));
-        let detail = detail.unwrap_or_else(|| status.to_string());
-        Err(match status {
-            StatusCode::UNAUTHORIZED => Failure::Other(anyhow::anyhow!(
-                "the service at {} refuses the admin token; give the right one with `--token-file`",
-                self.base
-            )),
-            _ => Failure::Other(anyhow::anyhow!("{detail}")),
-        })
+        Err(refused(status, &detail.unwrap_or_else(|| status.to_string()), &self.base))
     }
+}
+
+/// What an answer that says no means for whoever typed the command.
+fn refused(status: StatusCode, detail: &str, base: &str) -> Failure {
+    match status {
+        StatusCode::UNAUTHORIZED => {
+            Failure::Other(anyhow::anyhow!("the service at {base} refuses the admin token; give the right one with `--token-file`"))
+        }
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Failure::Usage(detail.to_owned()),
+        status if status.is_server_error() => Failure::Unreachable(format!("error: the service at {base} cannot answer now: {detail}")),
+        _ => Failure::Other(anyhow::anyhow!("{detail}")),
+    }
+}
+
+/// Something else answers there, or another version.
+fn not_understood(err: serde_json::Error) -> Failure {
+    Failure::Unreachable(format!("error: the service's answer is not understood: {err}"))
 }
 
 /// As a part of a path.
@@ -159,12 +169,16 @@ fn given_token(options: &Options) -> Result<Secret, Failure> {
     }
     std::env::var(TOKEN_VARIABLE)
         .map(Secret::new)
-        .map_err(|_| Failure::Other(anyhow::anyhow!("`--admin` needs a token: give `--token-file FILE` or set `{TOKEN_VARIABLE}`")))
+        .map_err(|_| Failure::Usage(format!("`--admin` needs a token: give `--token-file FILE` or set `{TOKEN_VARIABLE}`")))
 }
 
 fn configured_token(config: &Config, options: &Options) -> Result<Secret, Failure> {
     if let Some(token) = token_file(options)? {
         return Ok(token);
+    }
+    if let Some(unresolved) = config.unresolved.iter().find(|secret| secret.kind == "admin" && secret.member == "tokens[0]") {
+        let why = &unresolved.finding.message;
+        return Err(Failure::Usage(format!("{why}\nhint: set it here too, or give the token with `--token-file FILE`")));
     }
     if let Some(token) = config.admin.tokens.first() {
         return Ok(token.clone());
@@ -179,5 +193,23 @@ fn configured_token(config: &Config, options: &Options) -> Result<Secret, Failur
 fn token_file(options: &Options) -> Result<Option<Secret>, Failure> {
     let Some(path) = &options.token_file else { return Ok(None) };
     let read = std::fs::read_to_string(path).map(|text| Some(Secret::new(text.trim())));
-    read.map_err(|err| Failure::Other(anyhow::anyhow!("the token file `{}` cannot be read: {err}", path.display())))
+    read.map_err(|err| Failure::Usage(format!("the token file `{}` cannot be read: {err}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_has_its_exit_code() {
+        let code = |status: u16| match refused(StatusCode::from_u16(status).expect("a status"), "no", "http://127.0.0.1:9080") {
+            Failure::Usage(_) => 2,
+            Failure::Unreachable(_) => 69,
+            Failure::Configuration(_) => 78,
+            Failure::No | Failure::Other(_) => 1,
+        };
+        for (status, expected) in [(400, 2), (401, 1), (403, 1), (404, 1), (409, 1), (421, 1), (422, 2), (500, 69), (502, 69), (503, 69)] {
+            assert_eq!(code(status), expected, "{status}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::clock::{Clock, Timestamp};
 use crate::setting::Span;
 
-/// A wire service for Jira: webhooks in, one durable road, every sink told once and in order
+/// Receives Jira webhooks, stores them durably and delivers them in order to Slack, SQL and others
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -24,19 +24,19 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Options {
-    /// The configuration file; without it the embedded defaults under `./ticketwire-data`
+    /// The configuration file; without it the defaults, with everything kept in `./ticketwire-data`
     #[arg(short, long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Print answers as JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// The admin listener of a running service, as in `http://127.0.0.1:9080`; found by the configuration otherwise
+    /// URL of the admin listener of a running service, as in `http://127.0.0.1:9080`; by default taken from the configuration
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) admin: Option<String>,
-    /// A file with the admin token; with `--admin` also taken from `TICKETWIRE_ADMIN_TOKEN`
+    /// A file that holds the admin token; with `--admin` the variable `TICKETWIRE_ADMIN_TOKEN` may hold it instead
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
-    /// What is logged: error, warn, info, debug, or a filter such as `info,ticketwire::deliver=debug`
+    /// Log level: error, warn, info, debug, or a filter such as `info,ticketwire::deliver=debug`
     #[arg(long, global = true, value_name = "LEVEL")]
     pub(crate) log: Option<String>,
 }
@@ -45,34 +45,34 @@ pub(crate) struct Options {
 pub(crate) enum Command {
     /// Run everything against a simulated Jira and Slack; needs no file and no network
     Demo {
-        /// End after so long, as in `30s`; without it the demo runs until Ctrl-C
+        /// Stop after this time, as in `30s`; by default the demo runs until Ctrl-C
         #[arg(long = "for", value_name = "SPAN")]
         length: Option<Span>,
-        /// Which Jira is simulated
+        /// Which kind of Jira is simulated
         #[arg(long, default_value = "cloud", value_name = "FLAVOUR", value_parser = ["cloud", "datacenter"])]
         flavour: String,
     },
     /// Run the service
     Serve {
-        /// What this process does; all of it by default
+        /// What this process does; by default everything
         #[arg(long, value_delimiter = ',', value_name = "ROLE", value_parser = ["receiver", "worker", "scheduler", "console"])]
         role: Vec<String>,
     },
-    /// Run the simulated Jira and Slack alone
+    /// Run only the simulated Jira and Slack, without the service
     Simulate(SimulateArguments),
-    /// Find what is wrong from the configuration to Jira, with the next step
+    /// Diagnose configuration, Jira, queue, store and sinks
     #[command(visible_alias = "doctor")]
     Check {
-        /// Look at this connection only
+        /// Check only this connection
         #[arg(long, value_name = "NAME")]
         connection: Option<String>,
     },
-    /// Check, explain or describe the configuration
+    /// Check a configuration, or print an example or its JSON Schema
     Config {
         #[command(subcommand)]
         what: ConfigCommand,
     },
-    /// Events in the archive
+    /// List, show and follow the events in the archive
     Event {
         #[command(subcommand)]
         what: EventCommand,
@@ -82,25 +82,25 @@ pub(crate) enum Command {
         /// The issue's key, old or new, as in `OPS-41`
         key: String,
     },
-    /// Deliver from the archive what was never delivered, and decide anew what was filtered or withheld
+    /// Deliver archived events that a sink did not get, by the rules and the guard of today
     Replay(ReplayArguments),
-    /// Dead letters: deliveries that will not succeed by waiting
+    /// List, show, retry or drop dead letters, which waiting will not deliver
     #[command(visible_alias = "dlq")]
     Dead {
         #[command(subcommand)]
         what: DeadCommand,
     },
-    /// Sinks: the configured destinations
+    /// List, pause and resume sinks, and inspect their shadow mode
     Sink {
         #[command(subcommand)]
         what: SinkCommand,
     },
-    /// Rules: which events go where, and how they read
+    /// List, enable, disable and test rules
     Rule {
         #[command(subcommand)]
         what: RuleCommand,
     },
-    /// The road between the door and the sinks
+    /// Inspect the event queue
     Queue {
         #[command(subcommand)]
         what: QueueCommand,
@@ -109,28 +109,28 @@ pub(crate) enum Command {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ReplayArguments {
-    /// Events received from then on: a time as in `2026-11-22T10:00:00Z`, or how long ago, as in `2h`
+    /// Only events received at this time or later: a time as in `2026-11-22T10:00:00Z`, or how long ago, as in `2h`
     #[arg(long, value_name = "TIME", value_parser = moment, required_unless_present_any = ["list", "stop"])]
     pub(crate) since: Option<Timestamp>,
-    /// Events received until then; until now by default
+    /// Only events received at this time or earlier; by default until now
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(crate) until: Option<Timestamp>,
-    /// Only what this rule sends
+    /// Deliver only what this rule sends
     #[arg(long, value_name = "NAME")]
     pub(crate) rule: Option<String>,
-    /// Only to this sink
+    /// Deliver only to this sink
     #[arg(long, value_name = "NAME")]
     pub(crate) sink: Option<String>,
-    /// Once more, what was delivered, too
+    /// Also redeliver what was already delivered
     #[arg(long)]
     pub(crate) again: bool,
-    /// Send nothing; say how many would be delivered, filtered and withheld
+    /// Send nothing; show how many would be delivered, filtered and withheld
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// List replays, newest first
     #[arg(long, conflicts_with_all = ["since", "stop"])]
     pub(crate) list: bool,
-    /// Stop one where it is
+    /// Stop the replay with this id
     #[arg(long, value_name = "ID", conflicts_with = "since")]
     pub(crate) stop: Option<String>,
 }
@@ -140,31 +140,31 @@ pub(crate) struct SimulateArguments {
     /// Where webhooks are sent, as in `http://127.0.0.1:8080/hooks/acme`
     #[arg(long, value_name = "URL")]
     pub(crate) webhook: Option<String>,
-    /// How many things people do in a second
+    /// Actions per second
     #[arg(long, default_value_t = 1.0, value_name = "NUMBER")]
     pub(crate) pace: f64,
-    /// What makes one simulation like another
+    /// Random seed; the same seed gives the same events
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Where the simulated Jira listens; a free port by default
+    /// Address of the simulated Jira; by default a free port
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
     pub(crate) jira_listen: SocketAddr,
-    /// Where the simulated Slack listens; a free port by default
+    /// Address of the simulated Slack; by default a free port
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
     pub(crate) slack_listen: SocketAddr,
-    /// Which Jira is simulated
+    /// Which kind of Jira is simulated
     #[arg(long, default_value = "cloud", value_name = "FLAVOUR", value_parser = ["cloud", "datacenter"])]
     pub(crate) flavour: String,
-    /// End after so long, as in `30s`
+    /// Stop after this time, as in `30s`; by default it runs until Ctrl-C
     #[arg(long = "for", value_name = "SPAN")]
     pub(crate) length: Option<Span>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Report every mistake at once, with file and line
+    /// Report all mistakes, with file and line
     Check,
-    /// Print a commented example
+    /// Print a commented example configuration
     Example,
     /// Print the JSON Schema of the configuration
     Schema,
@@ -172,28 +172,28 @@ pub(crate) enum ConfigCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeadCommand {
-    /// List them, oldest first
+    /// List dead letters, oldest first
     List {
         #[command(flatten)]
         which: DeadWhich,
-        /// At most so many; all by default
+        /// List at most this many; by default all
         #[arg(long, value_name = "NUMBER")]
         limit: Option<usize>,
     },
-    /// Show one with its event
+    /// Show a dead letter with its event
     Show { id: String },
-    /// Deliver again what was repaired
+    /// Deliver dead letters again
     Retry(Which),
-    /// Give up for good
+    /// Give dead letters up for good
     Drop(Which),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Which {
-    /// The ids, as `dead list` shows them
+    /// Ids as shown by `dead list`
     #[arg(value_name = "ID", required_unless_present_any = ["all", "sink", "target", "reason", "since"], conflicts_with_all = ["sink", "target", "reason", "since"])]
     pub(crate) ids: Vec<String>,
-    /// All of them
+    /// All dead letters
     #[arg(long, conflicts_with_all = ["ids", "sink", "target", "reason", "since"])]
     pub(crate) all: bool,
     #[command(flatten)]
@@ -203,38 +203,38 @@ pub(crate) struct Which {
 /// All that is given must hold.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DeadWhich {
-    /// Of this sink
+    /// Only those of this sink
     #[arg(long, value_name = "NAME")]
     pub(crate) sink: Option<String>,
-    /// Of this target, as in `#ops`
+    /// Only those of this target, as in `#ops`
     #[arg(long, value_name = "TARGET")]
     pub(crate) target: Option<String>,
-    /// With this in the reason
+    /// Only those whose reason contains this text
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
-    /// Tried for the last time then or later: a time, or how long ago, as in `2h`
+    /// Only those last tried at this time or later: a time as in `2026-11-22T10:00:00Z`, or how long ago, as in `2h`
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(crate) since: Option<Timestamp>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EventCommand {
-    /// List them, newest first
+    /// List events, newest first
     List {
         #[command(flatten)]
         which: EventWhich,
-        /// At most so many
+        /// List at most this many
         #[arg(long, value_name = "NUMBER", default_value_t = 100)]
         limit: usize,
     },
-    /// Show one with all that it says and what became of it
+    /// Show an event and what became of it at each sink
     Show {
         id: String,
-        /// With Jira's own body
+        /// Also show Jira's own body
         #[arg(long)]
         raw: bool,
     },
-    /// Show them as they come
+    /// Show events as they arrive
     Tail {
         #[command(flatten)]
         which: EventWhich,
@@ -244,46 +244,46 @@ pub(crate) enum EventCommand {
 /// All that is given must hold.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct EventWhich {
-    /// Of this kind, as in `issue.created`
+    /// Only events of this kind, as in `issue.created`
     #[arg(long, value_name = "KIND")]
     pub(crate) kind: Option<String>,
-    /// Of this connection
+    /// Only events of this connection
     #[arg(long, value_name = "NAME")]
     pub(crate) connection: Option<String>,
-    /// Of the issue that has or had this key, as in `OPS-41`
+    /// Only events of the issue that has or had this key, as in `OPS-41`
     #[arg(long, value_name = "KEY")]
     pub(crate) issue: Option<String>,
-    /// Received then or later: a time as in `2026-11-22T10:00:00Z`, or how long ago, as in `2h`
+    /// Only events received at this time or later: a time as in `2026-11-22T10:00:00Z`, or how long ago, as in `2h`
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(crate) since: Option<Timestamp>,
-    /// Received then or before
+    /// Only events received at this time or earlier
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(crate) until: Option<Timestamp>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SinkCommand {
-    /// List them with their state
+    /// List sinks with their state
     List,
-    /// Hold one: what comes for it waits
+    /// Pause a sink: its deliveries wait until it is resumed
     Pause {
         name: String,
-        /// Why, for who looks later
+        /// Why it is paused; shown by `sink list`
         #[arg(long)]
         reason: Option<String>,
     },
-    /// Let one go on
+    /// Resume a paused sink
     Resume { name: String },
-    /// Show what one in shadow mode would have sent, oldest first
+    /// Show what a sink in shadow mode would have sent, oldest first
     Shadows {
         name: String,
         #[command(flatten)]
         which: ShadowWhich,
     },
-    /// Compare it with what a script sent; exit 0 where all is the same
+    /// Compare what a sink in shadow mode would have sent with what a script sent; exits 0 if all is the same
     Diff {
         name: String,
-        /// A line of JSON for each message of the script, as in `{"channel": "#docs", "text": "..."}`; `at` and `username` may be there
+        /// One line of JSON for each message of the script, as in `{"channel": "#docs", "text": "..."}`; `at` and `username` are optional
         file: PathBuf,
         #[command(flatten)]
         which: ShadowWhich,
@@ -293,28 +293,28 @@ pub(crate) enum SinkCommand {
 /// All that is given must hold.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ShadowWhich {
-    /// Sent then or later: a time as in `2026-11-22T10:00:00Z`, or how long ago, as in `2h`
+    /// Only messages of this time or later: a time as in `2026-11-22T10:00:00Z`, or how long ago, as in `2h`
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(crate) since: Option<Timestamp>,
-    /// Sent then or before
+    /// Only messages of this time or earlier
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(crate) until: Option<Timestamp>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RuleCommand {
-    /// List them in their order, with their state and who keeps them
+    /// List rules in the order in which they are asked, with state and owner
     List,
-    /// Let one speak
+    /// Enable a rule
     Enable { name: String },
-    /// Mute one: its events are filtered
+    /// Disable a rule: what it would send is filtered
     Disable { name: String },
-    /// Show what recorded events would send; needs no running service, and sends nothing
+    /// Show what the rules would send for recorded events; sends nothing and needs no running service
     Test {
-        /// Lines of a file sink, or bodies of webhooks as Jira sent them
+        /// Files with lines of a file sink, or with bodies of webhooks as Jira sent them
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
-        /// The connection that webhooks came by; not needed where there is only one
+        /// The connection that the webhooks came from; not needed if there is only one
         #[arg(long, value_name = "NAME")]
         connection: Option<String>,
     },
@@ -322,11 +322,11 @@ pub(crate) enum RuleCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum QueueCommand {
-    /// What waits, per sink and lane
+    /// Show how many events wait for each sink and lane
     Status,
-    /// Give up the places of sinks that are not configured any more, and what waits for them
+    /// Remove sinks that are no longer configured from the queue, with all that waits for them
     Prune {
-        /// Only show which they are
+        /// Only show which sinks would be removed
         #[arg(long)]
         dry_run: bool,
     },

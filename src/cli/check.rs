@@ -55,7 +55,34 @@ fn show(findings: &[Finding], output: &mut Output) -> Ended {
         vec![word(finding.level).to_owned(), finding.about.clone(), found, finding.next.clone()]
     };
     output.table(&["", "ABOUT", "FOUND", "NEXT STEP"], findings.iter().map(row).collect(), "nothing was found to look at")?;
-    let count = |level| findings.iter().filter(|finding| finding.level == level).count();
-    let (problems, advice) = (count(Level::Problem), count(Level::Advice));
-    Ok(output.line(&format!("{problems} problems, {advice} pieces of advice, {} as they should be", count(Level::Ok)))?)
+    Ok(output.line(&summary(findings))?)
+}
+
+fn summary(findings: &[Finding]) -> String {
+    let count = |level: Level| findings.iter().filter(|finding| finding.level == level).count();
+    let counted = |level: Level, word: &str| match count(level) {
+        1 => format!("1 {word}"),
+        count => format!("{count} {word}s"),
+    };
+    format!("{}, {}, {} ok", counted(Level::Problem, "problem"), counted(Level::Advice, "suggestion"), count(Level::Ok))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_not_several() {
+        let finding = |level| Finding {
+            level,
+            about: "queue".to_owned(),
+            what: "a finding".to_owned(),
+            evidence: String::new(),
+            next: String::new(),
+        };
+        let (ok, advice, problem) = (finding(Level::Ok), finding(Level::Advice), finding(Level::Problem));
+        assert_eq!(summary(&[ok.clone(), advice.clone(), problem.clone(), problem.clone()]), "2 problems, 1 suggestion, 1 ok");
+        assert_eq!(summary(&[problem, advice.clone(), advice]), "1 problem, 2 suggestions, 0 ok");
+        assert_eq!(summary(&[]), "0 problems, 0 suggestions, 0 ok");
+    }
 }

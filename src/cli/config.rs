@@ -6,7 +6,7 @@ use super::arguments::{ConfigCommand, Options};
 use super::output::Output;
 use super::{Ended, Failure};
 use crate::app;
-use crate::config::{self, Config, EXAMPLE, Finding};
+use crate::config::{self, Config, EXAMPLE, Finding, Problems};
 
 pub(crate) fn run(what: &ConfigCommand, options: &Options, mut output: Output) -> Ended {
     match what {
@@ -19,17 +19,17 @@ pub(crate) fn run(what: &ConfigCommand, options: &Options, mut output: Output) -
 fn check(options: &Options, mut output: Output) -> Ended {
     let draft = Config::draft(options.config.as_deref(), config::environment());
     let (problems, warnings) = match app::prepare(draft) {
-        Ok(prepared) => (Vec::new(), prepared.config.warnings),
-        Err(problems) if output.is_json => (problems.findings().to_vec(), Vec::new()),
+        Ok(prepared) => (Problems::default(), prepared.config.warnings),
+        Err(problems) if output.is_json => (problems, Vec::new()),
         Err(problems) => return Err(Failure::Configuration(problems.to_string())),
     };
     if output.is_json {
-        output.json(&json!({ "problems": views(&problems), "warnings": views(&warnings) }))?;
+        output.json(&json!({ "problems": views(problems.findings()), "warnings": views(&warnings) }))?;
     } else {
         warnings.iter().try_for_each(|warning| output.line(&format!("warning: {warning}")))?;
         output.line("the configuration is good")?;
     }
-    if problems.is_empty() { Ok(()) } else { Err(Failure::Configuration(format!("the configuration has {} problems", problems.len()))) }
+    if problems.is_empty() { Ok(()) } else { Err(Failure::Configuration(problems.summary())) }
 }
 
 fn views(findings: &[Finding]) -> Vec<serde_json::Value> {

@@ -98,7 +98,7 @@ fn conclude(counts: &Counts, output: &mut Output) -> Ended {
     Ok(())
 }
 
-/// Waits until nothing waits.
+/// Returns when nothing waits in the queue or the store any more.
 async fn settle(running: &app::Running, store: &Store) {
     let until = Instant::now() + DRAIN;
     while Instant::now() < until {

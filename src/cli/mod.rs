@@ -22,6 +22,7 @@ mod sink;
 mod trace;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -60,13 +61,20 @@ const UNREACHABLE: u8 = 69;
 const CONFIGURATION: u8 = 78;
 /// Deep rules and messages are computed on worker threads: their stack must be larger than any limit on rules needs.
 const STACK_BYTES: usize = 8 << 20;
+/// What still blocks a thread when everything has ended gets so long.
+const LEFT_BEHIND: Duration = Duration::from_secs(1);
 
 /// Runs what the arguments say; the binary does nothing else.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build();
     let ended = match runtime {
-        Ok(runtime) => runtime.block_on(run(arguments)),
+        Ok(runtime) => {
+            let ended = runtime.block_on(run(arguments));
+            // A start that was given up may still be reading a long log.
+            runtime.shutdown_timeout(LEFT_BEHIND);
+            ended
+        }
         Err(err) => Err(Failure::Other(err.into())),
     };
     let mut output = Output::new(false);

@@ -23,7 +23,17 @@ pub(crate) async fn run(options: &Options, roles: &[String]) -> Ended {
     let exporter = telemetry::install().map_err(anyhow::Error::from)?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let hangup = signal(SignalKind::hangup())?;
-    let running = app::start(prepared, roles, exporter, Box::new(std::io::stdout())).await?;
+    let stopped = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let Some(running) = app::start_unless(stopped, prepared, roles, exporter, Box::new(std::io::stdout())).await? else {
+        tracing::info!("stopped before everything was there");
+        stop_traces(traces).await;
+        return Ok(());
+    };
     let failed = tokio::select! {
         _ = terminate.recv() => false,
         _ = interrupt.recv() => false,

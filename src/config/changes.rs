@@ -6,9 +6,9 @@ use super::fit::label;
 use super::{Config, Sink};
 use crate::setting::{ConnectionName, SinkName};
 
-/// Sections that stand for what was opened at the start.
+/// Sections that a running service cannot change, because they name what was opened at the start.
 const FIXED: [&str; 4] = ["`[queue]`", "`[store]`", "`[receiver]`", "`[traces]`"];
-/// What of them can change all the same.
+/// Members of these sections that can change all the same.
 const LIVE: [(&str, &str); 2] = [("`[receiver]`", "allow"), ("`[receiver]`", "trusted_proxies")];
 
 /// The difference of two configurations, secrets and overriding variables included.

@@ -33,7 +33,9 @@ pub struct ConnectionSettings {
     pub url: BaseUrl,
     /// Without it nothing is asked of Jira: events stay as they came.
     pub auth: Option<jira::Settings>,
+    /// Whether it is Jira Cloud or Data Center; without it Jira is asked.
     pub flavour: Option<jira::Flavour>,
+    /// How the sender of its webhooks is proven.
     #[serde(default)]
     pub webhook: WebhookSettings,
 }

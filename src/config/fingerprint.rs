@@ -63,7 +63,7 @@ impl Fingerprint {
         }
     }
 
-    /// Only the order of rules means something.
+    /// Of all sections only rules have a meaningful order.
     pub(crate) fn finish(mut self) -> (String, Marks) {
         self.parts.sort_by(|a, b| {
             let is_rule = |part: &String| part.starts_with("`[rule.");

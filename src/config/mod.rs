@@ -41,7 +41,7 @@ pub use problems::{Finding, Place, Problems};
 pub use queue::Queue;
 pub use rules::{Rule, Send};
 pub use schema::schema;
-pub use secrets::resolved;
+pub use secrets::{Unresolved, resolved};
 pub use sinks::{Sink, SinkSettings};
 pub use watch::Watch;
 
@@ -77,6 +77,8 @@ pub struct Config {
     pub rules: Vec<Rule>,
     /// What works and should be known all the same.
     pub warnings: Vec<Finding>,
+    /// Secrets that are not at hand.
+    pub unresolved: Vec<Unresolved>,
     /// What it was read from: files, secret files, and the directories of patterns. A change of one may be a change of it.
     pub watched: Vec<PathBuf>,
     hash: String,
@@ -113,12 +115,12 @@ impl Config {
         Self::draft(path, environment).finish()
     }
 
-    /// As `load`, for who has more to add to the report.
+    /// As `load`, for a caller that has more to add to the report.
     pub fn draft(path: Option<&Path>, environment: impl IntoIterator<Item = (String, String)>) -> Draft {
         Self::draft_with(path, environment, true)
     }
 
-    /// For who sends nothing: a secret that is not at hand is no mistake.
+    /// As `draft`, for a caller that sends nothing: a secret that cannot be resolved is no mistake.
     pub fn draft_without_secrets(path: Option<&Path>, environment: impl IntoIterator<Item = (String, String)>) -> Draft {
         Self::draft_with(path, environment, false)
     }
@@ -141,9 +143,11 @@ impl Config {
             assembled
         });
         let assembled = assembled.unwrap_or_default();
-        let mut reading = Reading { sources: &sources, environment, problems, warnings: Vec::new(), needs_secrets, watched };
+        let (warnings, unresolved) = Default::default();
+        let mut reading = Reading { sources: &sources, environment, problems, warnings, needs_secrets, unresolved, watched };
         let config = read(&assembled, &mut reading);
-        Draft { config: Config { warnings: sorted(reading.warnings), watched: reading.watched, ..config }, problems: reading.problems }
+        let Reading { warnings, unresolved, watched, problems, .. } = reading;
+        Draft { config: Config { warnings: sorted(warnings), unresolved, watched, ..config }, problems }
     }
 
     /// What is different in `new`.
@@ -189,8 +193,25 @@ fn read<'a>(assembled: &Assembled<'a>, reading: &mut Reading<'a>) -> Config {
     warn_unnamed(&sinks, &rules, reading);
     warn_unasked(&connections, &rules, reading);
     let (hash, marks) = fingerprint.finish();
-    let (warnings, watched) = Default::default();
-    Config { data_dir, receiver, admin, queue, store, deliver, log, traces, connections, sinks, rules, warnings, watched, hash, marks }
+    let (warnings, unresolved, watched) = Default::default();
+    Config {
+        data_dir,
+        receiver,
+        admin,
+        queue,
+        store,
+        deliver,
+        log,
+        traces,
+        connections,
+        sinks,
+        rules,
+        warnings,
+        unresolved,
+        watched,
+        hash,
+        marks,
+    }
 }
 
 fn check_names(assembled: &Assembled<'_>, reading: &mut Reading<'_>) {
@@ -292,7 +313,7 @@ fn deliver<'a>(assembled: &Assembled<'a>, fingerprint: &mut Fingerprint, reading
     }
     if !(1..=16).contains(&settings.window) {
         let place = section.place(&members(&["window"]), reading.sources);
-        let hint = "write 1 to 16: 16 lanes of 16 are all the repeats that a crash may cause";
+        let hint = "write 1 to 16: a crash may repeat as many events in each lane of each sink";
         reading.problems.add(place, format!("`window` of `[deliver]` is {}", settings.window), hint);
     }
     settings

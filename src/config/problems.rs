@@ -66,6 +66,14 @@ impl Problems {
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
+
+    /// How many there are, in a sentence.
+    pub fn summary(&self) -> String {
+        match self.findings.len() {
+            1 => "the configuration has 1 problem".to_owned(),
+            count => format!("the configuration has {count} problems"),
+        }
+    }
 }
 
 impl fmt::Display for Problems {
@@ -73,10 +81,7 @@ impl fmt::Display for Problems {
         for finding in &self.findings {
             writeln!(f, "{finding}")?;
         }
-        match self.findings.len() {
-            1 => f.write_str("the configuration has 1 problem"),
-            count => write!(f, "the configuration has {count} problems"),
-        }
+        f.write_str(&self.summary())
     }
 }
 

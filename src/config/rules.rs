@@ -28,8 +28,17 @@ pub struct Rule {
 pub struct Send {
     pub settings: SendSettings,
     pub place: Place,
-    pub template_place: Place,
-    pub blocks_place: Place,
+    places: BTreeMap<&'static str, Place>,
+}
+
+/// What a mistake in an entry of `send` may be about.
+const SEND_MEMBERS: [&str; 6] = ["template", "blocks", "attachments", "channel", "settle", "thread"];
+
+impl Send {
+    /// Where a member stands; where the entry does if it has none of that name.
+    pub fn place_of(&self, member: &str) -> &Place {
+        self.places.get(member).unwrap_or(&self.place)
+    }
 }
 
 pub(crate) fn read<'a>(section: &Section<'a>, fingerprint: &mut Fingerprint, reading: &mut Reading<'a>) -> Option<Rule> {
@@ -39,7 +48,7 @@ pub(crate) fn read<'a>(section: &Section<'a>, fingerprint: &mut Fingerprint, rea
     let is_cut =
         |value| tree::get(value, &members(&["send"])).and_then(|send| send.get_ref().as_array()).is_none_or(|send| send.is_empty());
     if is_cut(&rest.value) && !is_cut(&section.value) {
-        // Every entry was wrong, which is told: that nothing is left would be told in vain.
+        // Every entry was wrong and is reported; that the list is empty now would be reported in vain.
         return None;
     }
     let send = settings.send.into_iter().enumerate().map(|(index, settings)| {
@@ -48,12 +57,8 @@ pub(crate) fn read<'a>(section: &Section<'a>, fingerprint: &mut Fingerprint, rea
             tree::offset(&rest.value, &path)
         };
         let entry = place("to").unwrap_or(rest.offset);
-        Send {
-            settings,
-            place: reading.sources.place(entry),
-            template_place: reading.sources.place(place("template").unwrap_or(entry)),
-            blocks_place: reading.sources.place(place("blocks").unwrap_or(entry)),
-        }
+        let places = SEND_MEMBERS.into_iter().filter_map(|name| Some((name, reading.sources.place(place(name)?))));
+        Send { settings, place: reading.sources.place(entry), places: places.collect() }
     });
     let place_of = |name: &String| (name.clone(), rest.place(&members(&["lookup", name.as_str()]), reading.sources));
     let lookup_places = settings.lookup.keys().map(place_of).collect();

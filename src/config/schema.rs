@@ -26,15 +26,25 @@ struct File {
     include: Option<Vec<String>>,
     /// Who keeps this file: named with every mistake in it, and in `rule list`.
     owner: Option<String>,
+    /// Where Jira's webhooks arrive.
     receiver: Option<receive::Settings>,
+    /// Metrics, health and the API.
     admin: Option<api::Settings>,
+    /// Where events are kept until every sink has them: on the local disk, in RabbitMQ or in Kafka.
     queue: Option<AnyQueue>,
+    /// The database of tickets, archive, journal and waiting deliveries.
     store: Option<store::Settings>,
+    /// How deliveries are tried, and how long they wait.
     deliver: Option<deliver::Settings>,
+    /// What is logged.
     log: Option<telemetry::LogSettings>,
+    /// Where OpenTelemetry traces are sent.
     traces: Option<AnyTraces>,
+    /// The Jira sites, by a name that is part of every event's id and of the webhook's URL.
     connection: Option<BTreeMap<String, ConnectionSettings>>,
+    /// The destinations, by name.
     sink: Option<BTreeMap<String, AnySink>>,
+    /// Which events go where, and how they read, by name; asked in the order of the file.
     rule: Option<BTreeMap<String, RuleSettings>>,
 }
 

@@ -31,7 +31,21 @@ pub(crate) struct Reading<'a> {
     pub(crate) warnings: Vec<Finding>,
     /// Whether a secret that cannot be resolved is a mistake.
     pub(crate) needs_secrets: bool,
+    pub(crate) unresolved: Vec<Unresolved>,
     pub(crate) watched: Vec<PathBuf>,
+}
+
+/// A secret that is not at hand. What holds it must not be used: it has a text in its place that nobody accepts.
+#[derive(Debug, Clone)]
+pub struct Unresolved {
+    /// The section: `connection`, `sink`, `queue`.
+    pub kind: &'static str,
+    /// Of the section; may be empty.
+    pub name: String,
+    /// As in `auth.token`.
+    pub member: String,
+    /// What is missing, and where it is named.
+    pub finding: Finding,
 }
 
 impl Reading<'_> {
@@ -60,9 +74,12 @@ pub(crate) fn resolve(section: &mut Section<'_>, patterns: &[&[&str]], data_dir:
         let resolved = match source.resolve(&|name| reading.environment.get(name).cloned()) {
             Ok(secret) => secret.expose().to_owned(),
             Err(why) => {
+                let finding = Finding { place, message: format!("{subject}: {why}"), hint: remedy(&source).to_owned() };
                 if reading.needs_secrets {
-                    reading.problems.add(place, format!("{subject}: {why}"), remedy(&source));
+                    reading.problems.add(finding.place.clone(), finding.message.clone(), finding.hint.clone());
                 }
+                let (kind, name, member) = (section.kind, section.name.clone(), tree::label(&path));
+                reading.unresolved.push(Unresolved { kind, name, member, finding });
                 *value.get_mut() = DeValue::String(Cow::Borrowed("not resolved"));
                 continue;
             }

@@ -78,7 +78,7 @@ enabled = false
     let lines: Vec<_> = config.rules.iter().map(|rule| (rule.name.as_str(), rule.place.line, rule.when_place.line, rule.enabled)).collect();
     assert_eq!(lines, [("b first", 6, 7, true), ("a", 14, 16, false)]);
     let sends: Vec<_> =
-        config.rules[0].send.iter().map(|send| (send.place.line, send.template_place.line, send.blocks_place.line)).collect();
+        config.rules[0].send.iter().map(|send| (send.place.line, send.place_of("template").line, send.place_of("blocks").line)).collect();
     assert_eq!(sends, [(10, 10, 10), (11, 11, 12)]);
     problems.add(config.rules[1].when_place.clone(), "`kindd` is not known", "did you mean `kind`?");
     let lines: Vec<_> = problems.findings().iter().map(|finding| finding.place.line).collect();

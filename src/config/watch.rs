@@ -34,7 +34,7 @@ impl Watch {
         }
     }
 
-    /// What is there now is known: to be called before the files are read for another reason.
+    /// Takes the present state of the files as known. To be called before they are read for another reason.
     pub fn know(&mut self) {
         self.look();
         self.is_moving = false;

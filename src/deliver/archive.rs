@@ -3,14 +3,16 @@
 use tokio_util::sync::CancellationToken;
 
 use super::journal::persist;
-use crate::queue::Lane;
+use crate::queue::{Lane, Patient};
+use crate::setting::SinkName;
 use crate::store::{ArchiveRow, Store, Write};
 
 /// A row is small work, so the archive takes larger windows than the sinks.
 const WINDOW: usize = 256;
 
 /// Keeps what comes through one lane, until the lane is lost or the process stops.
-pub(crate) async fn keep(mut lane: Box<dyn Lane>, store: &Store, stop: &CancellationToken) {
+pub(crate) async fn keep(lane: Box<dyn Lane>, store: &Store, stop: &CancellationToken) {
+    let mut lane = Patient::new(lane, &SinkName::archive());
     let taken = lane.taken();
     loop {
         let window = tokio::select! {

@@ -16,7 +16,7 @@ use super::journal::{NotWritten, persist};
 use super::meters;
 use super::step::{Concerns, Step, Wait, step};
 use super::supervise::Shared;
-use super::window::Work;
+use super::work::Work;
 use crate::event::PartitionKey;
 use crate::sink::{Enriched, Receipt, SinkError};
 use crate::store::{Ended, JournalRow, Progress, ThreadRow, Write};
@@ -27,9 +27,9 @@ pub(crate) struct Try {
     pub(crate) work: Work,
     pub(crate) partition_key: PartitionKey,
     pub(crate) delivery: Enriched,
-    /// What the same message tells, too.
+    /// Further deliveries that the same message covers.
     pub(crate) folded: Vec<Work>,
-    /// It answers what was said of its issue before.
+    /// Whether it is posted into the thread of its issue.
     pub(crate) in_thread: bool,
     /// Where it shows what the sink itself asks of Jira.
     pub(crate) span: Span,
@@ -40,7 +40,7 @@ impl Try {
         std::iter::once(&self.work).chain(&self.folded)
     }
 
-    /// How it ended is how all ended that it tells.
+    /// Gives the same end to every delivery that the message covers.
     fn end(self, end: End) -> impl Iterator<Item = (Work, End)> {
         std::iter::once(self.work).chain(self.folded).map(move |work| (work, end.clone()))
     }
@@ -58,7 +58,7 @@ pub(crate) enum End {
         counted: bool,
         reason: String,
     },
-    /// It was begun, and nobody waited for the answer: the journal goes on saying so.
+    /// It was begun, and no answer came: the journal goes on saying that nobody knows whether it was done.
     Unanswered {
         reason: String,
     },
@@ -79,6 +79,8 @@ impl End {
 }
 
 pub(crate) const WAITS_BEHIND: &str = "earlier deliveries of this issue wait";
+/// What the journal says of a delivery whose earlier try is in doubt, where it has nothing newer to say.
+const DOUBT: &str = "an earlier try had no answer";
 /// After three starts that died with nothing but this event in hand, it is the event.
 const UNCLEAN_RUNS_MAX: u32 = 3;
 
@@ -144,7 +146,7 @@ async fn together(shared: &Arc<Shared>, mut tries: Vec<Try>, stop: &Cancellation
         let batch: Vec<Enriched> = tries.iter().map(|attempt| attempt.delivery.clone()).collect();
         let span = tries.first().map_or_else(Span::none, |first| first.span.clone());
         let Some(results) = span.within(deliver(shared, &batch)).await else {
-            // A panic hides which one it was: alone they tell.
+            // A panic does not say which delivery caused it: retry them one at a time.
             ends.extend(side_by_side(shared, tries, stop).await?);
             return Ok(ends);
         };
@@ -180,7 +182,7 @@ async fn alone(shared: &Arc<Shared>, attempt: &Try, stop: &CancellationToken) ->
         && shared.settings.on_unknown == super::settings::OnUnknown::Dead
         && !shared.route.sink.traits().repeatable
     {
-        return Ok(End::Dead { reason: "unknown: an earlier process may have delivered it".into() });
+        return Ok(End::Dead { reason: "unknown: an earlier try may have delivered it".into() });
     }
     if shared.is_careful() && attempt.work.unclean_runs >= UNCLEAN_RUNS_MAX {
         return Ok(End::Dead { reason: format!("the process died {UNCLEAN_RUNS_MAX} times while it was delivered") });
@@ -203,8 +205,9 @@ async fn alone(shared: &Arc<Shared>, attempt: &Try, stop: &CancellationToken) ->
         let (delivery, thread) = in_thread(shared, attempt, stop).await?;
         let delivered = tokio::select! {
             results = attempt.span.within(deliver(shared, std::slice::from_ref(&*delivery))) => results,
-            // Left in the air: what others of the window did is written down before the process ends.
-            () = stopped_for(stop, STOP_PATIENCE) => return Ok(End::Unanswered { reason: "the service stopped before an answer came".into() }),
+            // The outcome of this try stays open, so that the results of the others in the window can be written down before the process
+            // ends.
+            () = stopped_for(stop, STOP_PATIENCE) => return Ok(in_doubt(shared, attempt, "the service stopped before an answer came")),
         };
         let Some(mut results) = delivered else {
             panics += 1;
@@ -215,6 +218,7 @@ async fn alone(shared: &Arc<Shared>, attempt: &Try, stop: &CancellationToken) ->
         };
         let result = results.pop().unwrap_or_else(|| Err(SinkError::Failed { reason: "the sink gave no answer".into() }));
         let threads = begun(shared, attempt, thread.as_deref(), &result);
+        let doubt = result.as_ref().err().filter(|err| !err.certainly_not_sent()).map(ToString::to_string);
         if let Some(end) = decide(shared, &attempt.work, result).await {
             // The answer is written down at once: a crash from here on repeats nothing.
             if recorded_first && matches!(end, End::Done) {
@@ -229,12 +233,25 @@ async fn alone(shared: &Arc<Shared>, attempt: &Try, stop: &CancellationToken) ->
             }
             return Ok(end);
         }
+        if let Some(doubt) = doubt.filter(|_| !shared.route.sink.traits().repeatable) {
+            return Ok(in_doubt(shared, attempt, &doubt));
+        }
         if recorded_first {
-            // It certainly did not happen: a crash while the lane holds must not make that doubtful.
-            let journal = attempt.works().map(|work| row(shared, work, Progress::Tried, None)).collect();
+            // This try certainly did nothing. The journal says so, lest a crash while the lane holds leave it in doubt.
+            let journal = attempt.works().map(|work| row(shared, work, work.untold(), work.unknown.then(|| DOUBT.to_owned()))).collect();
             persist(&shared.store, Write { journal, ..Write::default() }, stop).await?;
         }
     }
+}
+
+/// It may have been done, and nobody will ever know. Where twice shows, it is repeated once at most.
+fn in_doubt(shared: &Shared, attempt: &Try, reason: &str) -> End {
+    attempt.works().for_each(|work| meters::in_doubt(&work.key.sink));
+    let is_repeat = attempt.works().any(|work| work.unknown);
+    if !shared.route.sink.traits().repeatable && (is_repeat || shared.settings.on_unknown == super::settings::OnUnknown::Dead) {
+        return End::Dead { reason: format!("unknown: {reason}; it may have been delivered") };
+    }
+    End::Unanswered { reason: format!("{reason}; it may have been delivered") }
 }
 
 /// The delivery, made an answer to what was said of its issue before, and which message that is.
@@ -303,7 +320,7 @@ async fn deliver(shared: &Shared, batch: &[Enriched]) -> Option<Vec<Result<Recei
     Some(results)
 }
 
-/// None: the sink does not answer; the lane holds and tries again.
+/// `None`: the sink does not answer, so the lane holds and tries again.
 async fn decide(shared: &Shared, work: &Work, result: Result<Receipt, SinkError>) -> Option<End> {
     let step = step(result, work.failures, shared.settings.max_tries);
     if !matches!(step, Step::Hold { .. }) {
@@ -337,14 +354,16 @@ async fn decide(shared: &Shared, work: &Work, result: Result<Receipt, SinkError>
     })
 }
 
-/// None: go. Some: it must wait elsewhere, and why. Waits here as long as the lane may hold.
+/// Waits as long as the lane may hold. `None`: try now. `Some`: the delivery must be parked, and why.
 async fn admitted(shared: &Shared) -> Option<String> {
     loop {
         if shared.pause.is_paused() {
             return Some("the sink is paused".into());
         }
         let (until, since) = match shared.breaker.admit() {
-            Admission::Go | Admission::Probe => return None,
+            Admission::Go => return None,
+            Admission::Probe if answers_again(shared).await => return None,
+            Admission::Probe => continue,
             Admission::Wait { until, since } => (until, since),
         };
         let last = since + shared.settings.hold_in_lane.0;
@@ -358,7 +377,27 @@ async fn admitted(shared: &Shared) -> Option<String> {
     }
 }
 
+/// Asked before a sink to which nothing may be sent twice gets its next delivery: what an outage swallows would be in doubt.
+async fn answers_again(shared: &Shared) -> bool {
+    let sink = &shared.route.sink;
+    if sink.traits().repeatable {
+        return true;
+    }
+    let checked = tokio::select! {
+        checked = sink.check() => checked,
+        () = shared.retired().cancelled() => return false,
+    };
+    match checked.map_err(SinkError::of_a_question) {
+        Err(SinkError::Unavailable { retry_after, .. }) => {
+            shared.breaker.silent(retry_after);
+            false
+        }
+        Ok(()) | Err(_) => true,
+    }
+}
+
 fn row(shared: &Shared, work: &Work, progress: Progress, reason: Option<String>) -> JournalRow {
+    let begins = progress == Progress::Started && reason.is_none();
     JournalRow {
         key: work.key.clone(),
         rule: work.rule.clone(),
@@ -366,6 +405,6 @@ fn row(shared: &Shared, work: &Work, progress: Progress, reason: Option<String>)
         reason,
         at: shared.clock.now(),
         attempts: work.failures + 1,
-        unclean_runs: work.unclean_runs + u32::from(progress == Progress::Started && shared.is_careful()),
+        unclean_runs: work.unclean_runs + u32::from(begins && shared.is_careful()),
     }
 }

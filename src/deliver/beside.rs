@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::lookup::Lookup;
@@ -42,7 +42,7 @@ pub(crate) struct Question {
     parent: Option<String>,
 }
 
-/// The parent is for the guard to let pass.
+/// What was learnt for a message. The parent is kept apart, because the guard must let it pass before it is shown.
 #[derive(Debug, Default)]
 pub(crate) struct Learnt {
     pub(crate) beside: Beside,
@@ -105,9 +105,10 @@ impl Asks {
 
 impl Beside {
     pub(crate) fn show_parent(&mut self, parent: &SeenIssue) {
-        self.parent = json!(parent.issue);
+        // What cannot be written is not shown.
+        self.parent = serde_json::to_value(&parent.issue).unwrap_or_default();
         if let Some(members) = self.parent.as_object_mut() {
-            members.insert("project".into(), json!(parent.project));
+            members.insert("project".into(), serde_json::to_value(&parent.project).unwrap_or_default());
         }
     }
 }
@@ -180,7 +181,7 @@ fn learnt(question: &Question, answers: Option<&Answers>) -> Result<Learnt, Unan
         learnt.beside.lookup.insert(lookup.name.clone(), answer.map(|json| (*json).clone()).unwrap_or_default());
     }
     if let Some(answer) = found(&question.watchers).map_err(|err| unanswered(err, "the watchers of the issue"))? {
-        learnt.beside.watchers = json!(jira::people(&answer));
+        learnt.beside.watchers = serde_json::to_value(jira::people(&answer)).unwrap_or_default();
     }
     if let Some(sight) = question.parent.as_ref().and_then(|id| answers?.sights.get(id)) {
         learnt.parent = Some(sight.clone().map_err(|err| unanswered(err, "the parent of the issue"))?);

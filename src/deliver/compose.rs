@@ -153,7 +153,7 @@ impl LaneWorker {
         beside
     }
 
-    /// The first waits for so long, or behind what waits already, and the others behind it.
+    /// Parks all deliveries of a draft: the first for `wait`, or behind what waits already, and the others behind it.
     fn hold(&mut self, draft: &Draft, items: &[Item], reason: &str, wait: Option<Duration>, write: &mut Write) {
         let mut wait = wait;
         for work in draft.works() {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::Names;
 use super::beside::Beside;
 use super::fields::{self, FieldNames};
-use crate::event::{Event, Issue};
+use crate::event::{Change, Event, Issue};
 use crate::render::Dialect;
 
 /// What is known of an event when it is decided about or shown.
@@ -44,7 +44,7 @@ pub(crate) fn of_event(known: &Known<'_>, names: &Names) -> Value {
     let folded = if known.folded.is_empty() { vec![data.clone()] } else { known.folded.iter().map(|event| data_of(event)).collect() };
     root.insert("field".into(), fields::values(event.data.issue.as_deref().or(known.now), known.fields));
     root.insert("now".into(), now);
-    root.insert("change".into(), changes(event));
+    root.insert("change".into(), changes(&event.data.changes));
     root.insert("folded".into(), Value::Array(folded));
     if let Some(beside) = known.beside {
         root.insert("lookup".into(), Value::Object(beside.lookup.clone()));
@@ -125,9 +125,9 @@ fn name_project(data: &mut Value) {
 }
 
 /// `change`: from field id, and from the field's name where that is free, to what changed.
-fn changes(event: &Event) -> Value {
+fn changes(changes: &[Change]) -> Value {
     let mut map = Map::new();
-    for change in &event.data.changes {
+    for change in changes {
         let (from, to) = (change.from.as_ref(), change.to.as_ref());
         let entry = json!({
             "from": from.and_then(|value| value.text.as_deref()),
@@ -135,10 +135,51 @@ fn changes(event: &Event) -> Value {
             "from_id": from.and_then(|value| value.id.as_deref()),
             "to_id": to.and_then(|value| value.id.as_deref()),
         });
-        let lower = change.field.to_lowercase();
-        for name in [Some(change.field.as_str()), Some(lower.as_str()), change.name.as_deref()].into_iter().flatten() {
+        let name = change.name.as_deref().unwrap_or(&change.field);
+        let (lower_field, lower_name) = (change.field.to_lowercase(), name.to_lowercase());
+        let id = if change.custom { None } else { system_id(&lower_name) };
+        for name in [change.field.as_str(), lower_field.as_str(), name, lower_name.as_str()].into_iter().chain(id) {
             map.entry(name).or_insert_with(|| entry.clone());
         }
     }
     Value::Object(map)
+}
+
+/// Data Center tells of a change by the field's name only; where the id of a system field is more than that in lower case.
+fn system_id(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "fix version" => "fixVersions",
+        "version" => "versions",
+        "component" => "components",
+        "link" => "issuelinks",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_has_the_same_names_on_cloud_and_on_data_center() {
+        let named = |field: &str, name: &str, custom: bool| {
+            let change = Change { field: field.to_owned(), name: Some(name.to_owned()), custom, from: None, to: None };
+            changes(&[change]).as_object().expect("a map").keys().cloned().collect::<Vec<_>>().join(" ")
+        };
+        for (cloud, data_center, name, custom, both) in [
+            ("fixVersions", "Fix Version", "Fix Version", false, "fixVersions"),
+            ("versions", "Version", "Version", false, "versions"),
+            ("components", "Component", "Component", false, "components"),
+            ("issuelinks", "Link", "Link", false, "issuelinks"),
+            ("status", "status", "status", false, "status"),
+            ("issuetype", "issuetype", "issuetype", false, "issuetype"),
+            ("customfield_10020", "Sprint", "Sprint", true, "sprint"),
+        ] {
+            for field in [cloud, data_center] {
+                let names = named(field, name, custom);
+                assert!(names.split(' ').any(|found| found == both), "{field}: {names}");
+            }
+        }
+        assert_eq!(named("Version", "Version", true), "Version version", "a field of one's own is none of Jira's");
+    }
 }

@@ -1,7 +1,7 @@
 //! A process that dies again and again over its work without getting any of it done becomes careful: it takes one delivery at a time
 //! and writes down what it begins, so that the one event that kills it is found.
 //!
-//! Only a start that began to work counts, and care ends when everything that may have been in hand has gone well.
+//! Only a start that began to work counts, and care ends after a fixed number of deliveries that went well.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -12,7 +12,8 @@ use crate::store::{Store, StoreError};
 
 /// After so many starts that ended neither in progress nor in an orderly stop.
 const CAREFUL_AFTER: u32 = 2;
-/// What a process may have had in hand: sixteen lanes of sixteen deliveries.
+/// As many as one sink may have in hand by default, sixteen lanes of sixteen. With more lanes or sinks more may have been in hand; but one
+/// at a time is slow, and a process that still dies after it counts its starts anew.
 const CAREFUL_TURNS: u32 = 256;
 
 pub(crate) struct CrashLoop {

@@ -5,19 +5,20 @@ use std::sync::Arc;
 use super::context::Known;
 use super::enrich::Item;
 use super::fold;
-use super::window::{Ready, Work};
+use super::window::Ready;
+use super::work::Work;
 use crate::event::{Event, PartitionKey};
 
 pub(crate) struct Draft {
     first: Ready,
-    /// What is told with it.
+    /// Further deliveries that the same message covers.
     rest: Vec<Ready>,
-    /// What all of them come to.
+    /// The one event that stands for all of them.
     pub(crate) event: Arc<Event>,
 }
 
 impl Draft {
-    /// None: it is nobody's.
+    /// `None` if `members` is empty.
     pub(crate) fn of(members: Vec<Ready>) -> Option<Self> {
         let events: Vec<&Event> = members.iter().map(|member| &*member.event).collect();
         let sum = if members.len() > 1 { fold::merged(&events).map(Arc::new) } else { None };

@@ -7,13 +7,13 @@ use tokio::time::Instant;
 
 use super::context::Known;
 use super::fields::{FieldCache, FieldNames};
-use super::guard;
+use super::guard::{self, LastLevel};
 use super::replay::Again;
 use super::route::{Decision, Jiras, Route, Verdict};
 use super::trail::Trail;
 use crate::clock::Clock;
 use crate::event::{Data, Entity, Envelope, Event, Issue, Kind, Position, ProjectKind};
-use crate::jira::{Asked, Sight, Want};
+use crate::jira::{Asked, JiraError, Privacy, Sight, Talk, Want};
 use crate::setting::ConnectionName;
 use crate::store::{ParkedRow, Store};
 use crate::telemetry::Span;
@@ -30,10 +30,14 @@ pub(crate) struct Item {
     /// One answer for each issue that it shows; none: not asked.
     pub(crate) sights: Option<Vec<Asked<Sight>>>,
     pub(crate) internal: Option<Asked<bool>>,
-    pub(crate) last_level: Option<Option<String>>,
+    /// A comment or worklog that is told late, as it is by now.
+    pub(crate) talk: Option<Asked<Talk>>,
+    /// Of what belongs to a project and to no issue.
+    pub(crate) privacy: Option<Asked<Privacy>>,
+    pub(crate) last_level: Option<LastLevel>,
     /// The names of the site's fields, where a rule of the sink uses one.
     pub(crate) fields: Option<Asked<FieldNames>>,
-    /// It will only wait for what belongs to it.
+    /// It will only be parked to settle, so nothing is read for it now.
     pub(crate) settles: bool,
     /// Where it shows in a trace.
     pub(crate) trail: Trail,
@@ -67,8 +71,9 @@ impl Item {
     }
 
     /// Why the issue could not be read, if waiting may help.
-    pub(crate) fn unread(&self) -> Option<&crate::jira::JiraError> {
-        let sight = self.sights.iter().flatten().find_map(|sight| sight.as_ref().err());
+    pub(crate) fn unread(&self) -> Option<&JiraError> {
+        let may_help = |err: &&JiraError| !matches!(err, JiraError::Refused { .. });
+        let sight = self.sights.iter().flatten().filter_map(|sight| sight.as_ref().err()).find(may_help);
         sight.or_else(|| self.fields.as_ref()?.as_ref().err())
     }
 
@@ -157,7 +162,8 @@ async fn name_fields(items: &mut [Item], jiras: &Jiras, fields: &FieldCache) {
     }
 }
 
-/// The questions that few events raise: notes that do not say whether they are internal, levels of issues that are gone.
+/// The questions that few events raise: notes that do not say whether they are internal, talk that waited, things of a project, levels of
+/// issues that are gone.
 async fn ask_the_rest(item: &mut Item, route: &Route, jiras: &Jiras, store: &Store, clock: &Clock) {
     let event = &item.envelope.event;
     if let Some(Entity::Comment(comment)) = &event.data.entity
@@ -172,18 +178,41 @@ async fn ask_the_rest(item: &mut Item, route: &Route, jiras: &Jiras, store: &Sto
             _ => Some(Ok(true)),
         };
     }
+    if is_late(item)
+        && guard::needs_talk(event, &route.clearance)
+        && let (Some(jira), Some(issue_id)) = (jiras.get(&event.connection), event.issue_id())
+    {
+        let after = after(item, clock);
+        item.talk = match &event.data.entity {
+            Some(Entity::Comment(comment)) => Some(item.trail.within(jira.comment(issue_id, &comment.id, after)).await),
+            Some(Entity::Worklog(worklog)) => Some(item.trail.within(jira.worklog(issue_id, &worklog.id, after)).await),
+            _ => None,
+        };
+    }
+    if guard::needs_privacy(event, &route.clearance)
+        && let (Some(jira), Some(place)) = (jiras.get(&event.connection), guard::place_of(event))
+    {
+        item.privacy = Some(item.trail.within(jira.privacy(&place, after(item, clock))).await);
+    }
     if event.kind() == Kind::IssueDeleted
         && let Some(issue_id) = event.issue_id()
         && !event.secrecy.level_known
         && !route.clearance.clears_all_levels()
     {
-        item.last_level = store.ticket_level(&event.connection, issue_id).await.ok().flatten();
+        item.last_level = match store.ticket_level(&event.connection, issue_id).await {
+            Ok(level) => level.map(LastLevel::Was),
+            Err(err) => Some(LastLevel::Unread(err.to_string())),
+        };
     }
 }
 
 /// What was read before this says nothing about the delivery: one that waited, or comes from the archive, is seen anew, because a level may have been set since.
 pub(crate) fn after(item: &Item, clock: &Clock) -> Instant {
-    if item.parked.is_some() || item.again.is_some() { Instant::now() } else { received(&item.envelope, clock) }
+    if is_late(item) { Instant::now() } else { received(&item.envelope, clock) }
+}
+
+fn is_late(item: &Item) -> bool {
+    item.parked.is_some() || item.again.is_some()
 }
 
 /// What was read before an event was received says nothing about it. An envelope that comes from disk knows only the wall time.

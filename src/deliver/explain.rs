@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::event::{EventId, Kind, LaneId, Position};
 use crate::queue::Queue;
 use crate::setting::SinkName;
-use crate::store::{Archived, Ended, JournalRow, ParkedRow, ParkedState, Progress, Store, StoreError};
+use crate::store::{Archived, DeliveryKey, Ended, JournalRow, ParkedRow, ParkedState, Progress, Store, StoreError};
 
 /// An event and what became of it.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ pub struct DeliveryView {
     pub attempts: u32,
 }
 
-/// Knows where to look.
+/// What is looked at for an answer.
 pub struct Explainer {
     pub store: Store,
     pub queue: Arc<dyn Queue>,
@@ -56,12 +56,15 @@ impl Explainer {
         let mut views = Vec::new();
         for archived in events {
             let mut deliveries = Vec::new();
-            for shared in self.supervisor.sinks() {
-                let sink = shared.route.name();
-                let at = self.passed(sink, archived.lane, &mut passed).await;
-                deliveries.extend(of_sink(&shared, archived, &journal, &parked, at, self.supervisor.started_at()));
+            let (sinks, started_at) = (self.supervisor.sinks(), self.supervisor.started_at());
+            for shared in &sinks {
+                let at = self.passed(shared.route.name(), archived.lane, &mut passed).await;
+                deliveries.extend(of_sink(shared, archived, &journal, &parked, at, started_at));
             }
             let event = &archived.envelope.event;
+            let is_gone = |key: &DeliveryKey| key.event_id == event.id && !sinks.iter().any(|shared| *shared.route.name() == key.sink);
+            let waiting = parked.iter().filter(|row| is_gone(&row.key)).collect();
+            deliveries.extend(recorded(waiting, journal.iter().filter(|row| is_gone(&row.key)).collect(), started_at));
             views.push(EventView { event_id: event.id.clone(), kind: event.kind(), received_at: event.data.received_at, deliveries });
         }
         Ok(views)
@@ -97,7 +100,7 @@ fn of_sink(
         let ended = rows.iter().rposition(|row| place(&row.rule, &row.key.target));
         let row = ended.map(|number| rows.swap_remove(number));
         match (waits.map(|number| waiting.swap_remove(number)), row) {
-            (Some(row), _) => views.push(of_parked(row)),
+            (Some(waiting), row) => views.push(of_parked(waiting, row, started_at)),
             (None, Some(row)) => views.push(of_journal(row, started_at)),
             (None, None) => views.push(of_decision(sink, decision, is_passed)),
         }
@@ -112,7 +115,17 @@ fn of_sink(
         // The event waits as a whole: what the rules say without the issue is not the answer.
         views.retain(|view| !is_decided_now(view));
     }
-    views.extend(waiting.into_iter().map(of_parked));
+    views.extend(recorded(waiting, rows, started_at));
+    views
+}
+
+/// What the records alone say: no rule of today speaks of these deliveries, or their sink is not configured any more.
+fn recorded(waiting: Vec<&ParkedRow>, mut rows: Vec<&JournalRow>, started_at: Timestamp) -> Vec<DeliveryView> {
+    let mut views = Vec::new();
+    for parked in waiting {
+        let row = rows.iter().position(|row| row.key == parked.key).map(|number| rows.swap_remove(number));
+        views.push(of_parked(parked, row, started_at));
+    }
     views.extend(rows.into_iter().map(|row| of_journal(row, started_at)));
     views
 }
@@ -122,8 +135,9 @@ fn is_decided_now(view: &DeliveryView) -> bool {
     view.outcome == "filtered" && view.at.is_none()
 }
 
-fn of_parked(row: &ParkedRow) -> DeliveryView {
+fn of_parked(row: &ParkedRow, journal: Option<&JournalRow>, started_at: Timestamp) -> DeliveryView {
     let outcome = match row.state {
+        ParkedState::Waiting if journal.is_some_and(|row| is_in_doubt(row, started_at)) => "unknown",
         ParkedState::Waiting => "parked",
         ParkedState::Dead => "dead",
     };
@@ -138,16 +152,19 @@ fn of_parked(row: &ParkedRow) -> DeliveryView {
     }
 }
 
+/// Its answer was lost, or the process that began it is gone. Without a reason it is under way in this one.
+fn is_in_doubt(row: &JournalRow, started_at: Timestamp) -> bool {
+    row.progress == Progress::Started && (row.reason.is_some() || row.at < started_at)
+}
+
 fn of_journal(row: &JournalRow, started_at: Timestamp) -> DeliveryView {
     let outcome = match row.progress {
         Progress::Ended(Ended::Delivered) => "delivered",
         Progress::Ended(Ended::Withheld) => "withheld",
         Progress::Ended(Ended::Shadowed) => "filtered",
         Progress::Ended(Ended::Dead) => "dead",
-        // Under way in this process, or cut off in an earlier one.
-        Progress::Started if row.at >= started_at => "pending",
-        Progress::Started => "unknown",
-        Progress::Tried => "pending",
+        Progress::Started if is_in_doubt(row, started_at) => "unknown",
+        Progress::Started | Progress::Tried => "pending",
     };
     DeliveryView {
         sink: row.key.sink.clone(),
@@ -168,4 +185,60 @@ fn of_decision(sink: &SinkName, decision: Decision, is_passed: bool) -> Delivery
     };
     let rule = decision.rule.as_deref().map(str::to_owned);
     DeliveryView { sink: sink.clone(), target: decision.target.to_string(), rule, outcome: outcome.into(), reason, at: None, attempts: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::PartitionKey;
+
+    fn journal(number: u32, progress: Progress, reason: Option<&str>) -> JournalRow {
+        let connection = "acme".parse().expect("a name");
+        let event_id = EventId::new(&connection, &["issue", "1", "change", &number.to_string()]);
+        JournalRow {
+            key: DeliveryKey { sink: "team".parse().expect("a name"), event_id, target: "#a".into(), generation: 0 },
+            rule: Some("to a".into()),
+            progress,
+            reason: reason.map(str::to_owned),
+            at: Timestamp::from_ms(5_000),
+            attempts: 1,
+            unclean_runs: 0,
+        }
+    }
+
+    fn parked(of: &JournalRow) -> ParkedRow {
+        ParkedRow {
+            id: ParkedRow::new_id(),
+            key: of.key.clone(),
+            rule: of.rule.clone(),
+            lane: LaneId(0),
+            position: Position(1),
+            partition_key: PartitionKey::known("acme/issue/1"),
+            state: ParkedState::Waiting,
+            not_before: of.at,
+            attempts: 1,
+            first_at: of.at,
+            last_at: of.at,
+            reason: "it waits".into(),
+        }
+    }
+
+    #[test]
+    fn the_records_of_a_delivery_are_one_line_and_say_where_nobody_knows() {
+        let rows = [
+            journal(1, Progress::Started, Some("no answer")),
+            journal(2, Progress::Tried, Some("no answer")),
+            journal(3, Progress::Started, None),
+            journal(4, Progress::Ended(Ended::Delivered), None),
+        ];
+        let waiting: Vec<ParkedRow> = rows.iter().take(2).map(parked).collect();
+        let outcomes = |started_at: i64| {
+            let views = recorded(waiting.iter().collect(), rows.iter().collect(), Timestamp::from_ms(started_at));
+            let mut outcomes: Vec<String> = views.into_iter().map(|view| view.outcome).collect();
+            outcomes.sort();
+            outcomes
+        };
+        assert_eq!(outcomes(1_000), ["delivered", "parked", "pending", "unknown"], "the third is under way");
+        assert_eq!(outcomes(9_000), ["delivered", "parked", "unknown", "unknown"], "it was under way in an earlier process");
+    }
 }

@@ -13,7 +13,7 @@ pub(crate) struct Candidate<'a> {
     pub(crate) event: &'a Event,
     pub(crate) rule: Option<&'a Arc<str>>,
     pub(crate) target: &'a Arc<str>,
-    /// Within which it is told together with others; zero: never.
+    /// The span within which it may be folded with others; zero: never.
     pub(crate) settle: Duration,
 }
 

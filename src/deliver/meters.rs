@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::window::Work;
+use super::work::Work;
 use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::setting::{ConnectionName, SinkName};
@@ -30,7 +30,12 @@ pub(crate) fn outcome(sink: &SinkName, ended: Ended) {
 
 /// Those of which nobody knows whether an earlier process made them. What becomes of them now is counted besides.
 pub(crate) fn unknown(works: &[Work]) {
-    works.iter().filter(|work| work.unknown).for_each(|work| telemetry::delivery(work.key.sink.as_str(), "unknown"));
+    works.iter().filter(|work| work.is_found_unknown).for_each(|work| in_doubt(&work.key.sink));
+}
+
+/// A try has no answer and will have none.
+pub(crate) fn in_doubt(sink: &SinkName) {
+    telemetry::delivery(sink.as_str(), "unknown");
 }
 
 pub(crate) fn filtered(sink: &SinkName) {
@@ -64,7 +69,7 @@ type Belongs = fn(&Result<Receipt, SinkError>) -> bool;
 
 const WORDS: [(&str, Belongs); 4] = [
     ("done", |result| result.is_ok()),
-    ("unavailable", |result| matches!(result, Err(SinkError::Unavailable { .. }))),
+    ("unavailable", |result| matches!(result, Err(SinkError::Unavailable { .. } | SinkError::Unanswered { .. }))),
     ("failed", |result| matches!(result, Err(SinkError::Failed { .. }))),
     ("refused", |result| matches!(result, Err(SinkError::Refused { .. }))),
 ];

@@ -34,6 +34,7 @@ mod step;
 mod supervise;
 mod trail;
 mod window;
+mod work;
 mod worker;
 
 pub use change::{Change, Reserved};

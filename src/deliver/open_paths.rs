@@ -1,18 +1,16 @@
 //! Which paths of Jira cannot answer what a sink might not be cleared for, known by what is fixed in them.
 //!
 //! What a lookup answers is not guarded part by part, so that the list is short: people, names of a site, and what belongs to the event's own
-//! issue or project, which the guard has let pass. A part that a text of the ticket may choose could name any issue.
+//! issue, project, board or sprint, which the guard has let pass. A part that a text of the ticket may choose could name any issue.
 
 /// Parts that may stand for a value.
 enum Part {
     Is(&'static str),
     /// One of these members of the event.
     Own(&'static [&'static str]),
-    /// Anything.
-    Any,
 }
 
-use Part::{Any, Is, Own};
+use Part::{Is, Own};
 
 const OWN_ISSUE: &[&str] = &["{issue.id}", "{issue.key}", "{now.id}", "{now.key}", "{event.issue.id}", "{event.issue.key}"];
 const OWN_PROJECT: &[&str] = &[
@@ -40,8 +38,10 @@ const OPEN: [(&[Part], &[&str]); 8] = [
     (&[Is("status")], &[]),
     (&[Is("priority")], &[]),
 ];
-/// Behind `AGILE`: boards and sprints are told of to every sink as events of their own.
-const OPEN_AGILE: [(&[Part], &[&str]); 2] = [(&[Is("board"), Any], &[]), (&[Is("sprint"), Any], &[])];
+const OWN_BOARD: &[&str] = &["{board.id}", "{event.board.id}", "{sprint.board_id}", "{event.sprint.board_id}"];
+const OWN_SPRINT: &[&str] = &["{sprint.id}", "{event.sprint.id}"];
+/// Behind `AGILE`: another board or sprint may be of a private project.
+const OPEN_AGILE: [(&[Part], &[&str]); 2] = [(&[Is("board"), Own(OWN_BOARD)], &[]), (&[Is("sprint"), Own(OWN_SPRINT)], &[])];
 
 /// Of a path with the names of its values in braces, as in `/rest/api/3/issue/{issue.id}/watchers`.
 pub(crate) fn is_open(outline: &str) -> bool {
@@ -57,7 +57,6 @@ fn fits(pattern: &[Part], parts: &[&str]) -> bool {
     let one = |(wanted, part): (&Part, &&str)| match wanted {
         Is(name) => name == part,
         Own(names) => names.contains(part),
-        Any => !part.is_empty(),
     };
     pattern.len() == parts.len() && pattern.iter().zip(parts).all(one)
 }
@@ -84,8 +83,8 @@ mod tests {
             ("/rest/api/3/priority", true),
             ("/rest/api/3/project/{issue.project.key}", true),
             ("/rest/agile/1.0/board/{sprint.board_id}", true),
-            ("/rest/agile/1.0/board/4", true),
-            ("/rest/agile/1.0/sprint/{}", true),
+            ("/rest/agile/1.0/board/{event.board.id}", true),
+            ("/rest/agile/1.0/sprint/{sprint.id}", true),
             // An issue that a text of the ticket or the author chose has not passed the guard.
             ("/rest/api/3/issue/{issue.summary}/watchers", false),
             ("/rest/api/3/issue/{issue.parent.id}/watchers", false),
@@ -110,6 +109,9 @@ mod tests {
             ("/rest/api/3/project/{project.key}/role", false),
             ("/rest/api/3/project/{project.key}?expand=insight", false),
             ("/rest/api/3/myself", false),
+            ("/rest/agile/1.0/board/4", false),
+            ("/rest/agile/1.0/board/{issue.custom.customfield_1}", false),
+            ("/rest/agile/1.0/sprint/{}", false),
             ("/rest/agile/1.0/board/4/issue", false),
             ("/rest/agile/1.0/sprint/4/issue", false),
             ("/rest/agile/1.0/board/", false),

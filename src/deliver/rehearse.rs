@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::beside::{Beside, Question};
 use super::context::{self, Known};
+use super::enrich;
 use super::fold::{self, Candidate};
 use super::guard::{self, Facts, Ruling};
 use super::route::{Decision, Route, Verdict};
@@ -155,10 +156,15 @@ fn known(event: &Event) -> Known<'_> {
 
 fn guarded(route: &Route, event: &Event, decision: &Decision) -> (&'static str, Option<String>) {
     let rule = decision.rule.as_ref().and_then(|rule| route.rules.find(rule, route.name(), &decision.target)).map(|(rule, _)| rule);
-    let facts = Facts { event, sights: None, last_level: None, internal: None, rule };
+    let facts = Facts { event, sights: None, last_level: None, internal: None, talk: None, privacy: None, rule };
+    let asks = match event.restricted() {
+        Restricted::Unknown => true,
+        Restricted::No => enrich::is_reduced(event) || guard::needs_privacy(event, &route.clearance),
+        Restricted::Yes => false,
+    };
     match guard::rule_on(&facts, &route.clearance) {
         Ruling::Pass => ("sent", None),
-        _ if event.restricted() == Restricted::Unknown => ("sent", Some("if Jira says that it is not restricted".into())),
+        _ if asks => ("sent", Some("if Jira says that it is not restricted".into())),
         Ruling::Withhold(_, why) | Ruling::Wait(_, why) => ("withheld", Some(why)),
     }
 }

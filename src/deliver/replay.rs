@@ -37,6 +37,16 @@ pub(crate) struct Again {
     is_idle: bool,
 }
 
+/// The next few of a lane in the archive.
+struct Batch {
+    /// How far the replay has come with each item, and with those that the lane itself has not passed.
+    places: Vec<ReplayPlace>,
+    items: Vec<Item>,
+    /// How far it goes where nothing of it can be read.
+    skipped: Option<ReplayPlace>,
+    is_end: bool,
+}
+
 impl Again {
     pub(crate) fn waits_at(&self, target: &Arc<str>) -> bool {
         self.waits_at.contains(target)
@@ -91,7 +101,7 @@ impl LaneWorker {
         let is_due = self.replay_due().is_some_and(|due| due <= Instant::now());
         let Some(lane) = self.replays.open.first().filter(|_| is_due).cloned() else { return Ok(()) };
         let most = self.shared.window();
-        let (read, mut items) = match self.read(&lane, most).await {
+        let Batch { places, mut items, skipped, is_end } = match self.read(&lane, most).await {
             Ok(read) => read,
             Err(err) => {
                 tracing::warn!(sink = %lane.sink, lane = %lane.lane, replay = %lane.replay.id, "a replay cannot be read: {err}");
@@ -99,16 +109,15 @@ impl LaneWorker {
                 return Ok(());
             }
         };
-        let is_end = read.len() < most;
         let _claim = self.shared.claims.clone().take(items.iter().map(|item| item.event().id.clone())).await;
         let shared = self.shared.clone();
         let _alone = shared.alone().await;
         self.held.clear();
         self.decide_again(&lane, &mut items).await;
         items.truncate(items.iter().position(is_undecided).unwrap_or(items.len()));
-        let after = items.len().checked_sub(1).and_then(|last| read.get(last)).map_or(lane.after, |place| *place);
-        let is_done = is_end && items.len() == read.len();
-        if items.is_empty() && !is_done {
+        let after = items.len().checked_sub(1).and_then(|last| places.get(last).copied()).or(skipped).unwrap_or(lane.after);
+        let is_done = is_end && items.len() == places.len();
+        if items.is_empty() && !is_done && after == lane.after {
             self.replays.rest();
             return Ok(());
         }
@@ -121,10 +130,12 @@ impl LaneWorker {
         Ok(())
     }
 
-    /// The places that come next, and an item for each of those that the lane itself has passed.
-    async fn read(&mut self, lane: &ReplayLane, most: usize) -> Result<(Vec<ReplayPlace>, Vec<Item>), StoreError> {
-        let store = &self.shared.store;
-        let read = store.replayed(lane, most).await?;
+    /// What comes next, with an item for each of those that the lane itself has passed.
+    async fn read(&mut self, lane: &ReplayLane, most: usize) -> Result<Batch, StoreError> {
+        let store = self.shared.store.clone();
+        let found = store.replayed(lane, most).await?;
+        let is_end = found.len() < most;
+        let (read, skipped) = self.readable(found);
         let ids: Vec<EventId> = read.iter().map(|(_, archived)| archived.envelope.event.id.clone()).collect();
         let parked = store.parked_of_events(&ids).await?;
         let passed = self.passed_of(&read).await;
@@ -146,7 +157,23 @@ impl LaneWorker {
             Item { again: Some(again), ..item(archived.envelope.clone(), archived.position) }
         };
         let items = read.iter().take(passed).map(|(_, archived)| item_of(archived)).collect();
-        Ok((read.into_iter().map(|(place, _)| place).collect(), items))
+        Ok(Batch { places: read.into_iter().map(|(place, _)| place).collect(), items, skipped, is_end })
+    }
+
+    /// Those that can be read, each with the place before the next of them. Second: how far it goes where there are none.
+    fn readable(&mut self, found: Vec<(ReplayPlace, Result<Archived, StoreError>)>) -> (Vec<(ReplayPlace, Archived)>, Option<ReplayPlace>) {
+        let (mut read, mut skipped): (Vec<(ReplayPlace, Archived)>, _) = (Vec::new(), None);
+        for (place, archived) in found {
+            match archived {
+                Ok(archived) => read.push((place, archived)),
+                Err(StoreError::Unusable(why) | StoreError::Unavailable(why)) => {
+                    self.tell_unreadable(&why);
+                    if let Some(last) = read.last_mut() { last.0 = place } else { skipped = Some(place) }
+                }
+            }
+        }
+        let skipped = skipped.filter(|_| read.is_empty());
+        (read, skipped)
     }
 
     /// How many of these the lane itself has passed. A lane in which nothing waits has passed everything, whatever its queue calls it.

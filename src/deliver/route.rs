@@ -9,6 +9,7 @@ use super::context::{self, Known};
 use super::fields;
 use super::names::Names;
 use super::rules::{Answer, MessageTemplates, Rule, Rules, Send};
+use super::work::Work;
 use crate::jira::Jira;
 use crate::setting::{ConnectionName, SinkName};
 use crate::sink::{Clearance, Sink};
@@ -78,7 +79,17 @@ impl Route {
         unread != Unread::Nothing && shows_unknown(send, &context())
     }
 
-    /// Decides for every rule that names the sink. `whole`: as much is known as will be.
+    /// Why a delivery that was decided on before cannot be made by the rules of today; waiting does not help.
+    pub(crate) fn lacks_rule(&self, work: &Work) -> Option<&'static str> {
+        let rule = work.rule.as_ref()?;
+        if self.rules.find(rule, self.name(), &work.key.target).is_some() {
+            return None;
+        }
+        let is_there = self.rules.of_sink(self.name()).any(|(known, _)| known.name == *rule);
+        Some(if is_there { "its rule sends to another target now" } else { "its rule is no longer in the configuration" })
+    }
+
+    /// Decides for every rule that names the sink. `whole`: nothing more will be learnt about the event, so every rule must be decided now.
     pub(crate) fn decide(&self, known: &Known<'_>, whole: bool) -> Vec<Decision> {
         let event = known.event;
         let everything = || -> Arc<str> { self.name().as_str().into() };
@@ -90,30 +101,36 @@ impl Route {
             let verdict = if self.sink.traits().for_people { Verdict::Filtered("no rule names this sink".into()) } else { Verdict::Send };
             return vec![Decision { rule: None, target: everything(), verdict }];
         }
-        let unread = if whole { Unread::Nothing } else { self.unread(known) };
+        let unknown = self.unread(known);
+        let unread = if whole { Unread::Nothing } else { unknown };
         let full = context::of_event(known, &self.names);
         let asked = if unread == Unread::Nothing { full } else { context::without_unknown(full, unread == Unread::Issue) };
-        let (mut decisions, mut missed): (Vec<Decision>, Vec<(bool, Decision)>) = (Vec::new(), Vec::new());
+        let (mut decisions, mut missed): (Vec<Decision>, Vec<(Miss, Decision)>) = (Vec::new(), Vec::new());
         for (rule, send) in rules {
             let taken = decisions.iter().find(|earlier| earlier.target == send.target && earlier.verdict == Verdict::Send);
             let taken = taken.and_then(|earlier| earlier.rule.clone());
             let decided = |verdict| Decision { rule: Some(rule.name.clone()), target: send.target.clone(), verdict };
             match verdict(rule, send, &asked, unread, taken.as_deref()) {
                 Ok(verdict) => decisions.push(decided(verdict)),
-                Err(missing) => missed.push((missing.is_plain, decided(Verdict::Filtered(missing.why)))),
+                // What the webhook did not carry is no error of the rule.
+                Err(missing) if missing.miss == Miss::Error && asks(rule, unknown) => {
+                    missed.push((Miss::Muted, decided(Verdict::Filtered(missing.why))));
+                }
+                Err(missing) => missed.push((missing.miss, decided(Verdict::Filtered(missing.why)))),
             }
         }
+        if !decisions.is_empty() {
+            decisions.extend(missed.into_iter().filter(|(miss, _)| *miss == Miss::Error).map(|(_, decision)| decision));
+            return decisions;
+        }
         // Many plain misses are one line; what was muted or could not be computed is told by name.
-        let told = missed.iter().any(|(is_plain, _)| !is_plain);
-        let missed: Vec<Decision> = missed.into_iter().filter(|(is_plain, _)| !told || !is_plain).map(|(_, decision)| decision).collect();
-        if told && decisions.is_empty() {
+        let told = missed.iter().any(|(miss, _)| *miss != Miss::Plain);
+        let missed: Vec<Decision> =
+            missed.into_iter().filter(|(miss, _)| !told || *miss != Miss::Plain).map(|(_, decision)| decision).collect();
+        if told || missed.len() == 1 {
             return missed;
         }
-        match (decisions.is_empty(), missed.len()) {
-            (false, _) => decisions,
-            (true, 1) => missed,
-            (true, _) => vec![Decision { rule: None, target: everything(), verdict: Verdict::Filtered("no rule matches".into()) }],
-        }
+        vec![Decision { rule: None, target: everything(), verdict: Verdict::Filtered("no rule matches".into()) }]
     }
 }
 
@@ -130,19 +147,23 @@ enum Unread {
 /// The rule does not want it.
 struct Missing {
     why: String,
+    miss: Miss,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Miss {
     /// It simply does not match.
-    is_plain: bool,
+    Plain,
+    /// It is muted, or asks for what is not known.
+    Muted,
+    /// It cannot be computed.
+    Error,
 }
 
 fn verdict(rule: &Rule, send: &Send, context: &Value, unread: Unread, taken: Option<&str>) -> Result<Verdict, Missing> {
     if !rule.is_enabled() {
-        return Err(Missing { why: format!("rule `{}` is muted", rule.name), is_plain: false });
+        return Err(Missing { why: format!("rule `{}` is muted", rule.name), miss: Miss::Muted });
     }
-    let asks = match unread {
-        Unread::Nothing => false,
-        Unread::Now => rule.when.references().iter().any(|path| is_of_now(path)) || fields::are_named(rule.when.references().iter()),
-        Unread::Issue => rule.when.references().iter().any(|path| is_of_issue(path)),
-    };
     match rule.when.evaluate(context) {
         Answer::Yes if taken.is_some() => Ok(Verdict::Filtered(format!("same target as rule {}", taken.unwrap_or_default()))),
         Answer::Yes if unread != Unread::Nothing && shows_unknown(send, context) => Ok(Verdict::Needs),
@@ -152,9 +173,19 @@ fn verdict(rule: &Rule, send: &Send, context: &Value, unread: Unread, taken: Opt
                 None => Ok(Verdict::Send),
             }
         }
-        Answer::No => Err(Missing { why: format!("rule `{}` does not match", rule.name), is_plain: true }),
-        Answer::Error(_) if asks => Ok(Verdict::Needs),
-        Answer::Error(why) => Err(Missing { why: format!("rule `{}` does not match: {why}", rule.name), is_plain: false }),
+        Answer::No => Err(Missing { why: format!("rule `{}` does not match", rule.name), miss: Miss::Plain }),
+        Answer::Error(_) if asks(rule, unread) => Ok(Verdict::Needs),
+        Answer::Error(why) => Err(Missing { why: format!("rule `{}` does not match: {why}", rule.name), miss: Miss::Error }),
+    }
+}
+
+/// Whether its condition names something that is not there yet.
+fn asks(rule: &Rule, unread: Unread) -> bool {
+    let mut references = rule.when.references().iter();
+    match unread {
+        Unread::Nothing => false,
+        Unread::Now => references.any(|path| is_of_now(path)) || fields::are_named(rule.when.references().iter()),
+        Unread::Issue => references.any(|path| is_of_issue(path)),
     }
 }
 
@@ -324,5 +355,19 @@ mod tests {
     fn an_error_does_not_match() {
         let told = told(&route(true, &[("one", "int(issue.summary) > 3", "#a", "x", true)]), &event(false), false);
         assert!(told.len() == 1 && told[0].starts_with("one -> #a: filtered: rule `one` does not match: "), "{told:?}");
+    }
+
+    #[test]
+    fn an_error_is_told_whatever_the_other_rules_say() {
+        let rules = [("one", "int(issue.summary) > 3", "#a", "x", true), ("two", "true", "#b", "y", true)];
+        let told = told(&route(true, &rules), &event(false), false);
+        assert!(told.len() == 2 && told[0] == "two -> #b: send", "{told:?}");
+        assert!(told[1].starts_with("one -> #a: filtered: rule `one` does not match: "), "{told:?}");
+    }
+
+    #[test]
+    fn what_the_webhook_did_not_carry_is_no_error_of_a_rule() {
+        let rules = [("one", "issue.summary.contains(\"Explain\")", "#a", "x", true), ("two", "true", "#b", "y", true)];
+        assert_eq!(told(&route(true, &rules), &event(true), true), ["two -> #b: send"]);
     }
 }

@@ -4,6 +4,7 @@
 
 mod compile;
 mod expression;
+mod projects;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,7 +61,7 @@ pub struct Send {
     /// The member path of the person whom the target means, as `@assignee` does.
     pub(crate) whom: Option<&'static [&'static str]>,
     pub message: Option<MessageTemplates>,
-    /// Within which events of one issue by one person become one message; zero: each is its own.
+    /// The span within which events of one issue by one person become one message; zero: each is a message of its own.
     pub settle: Duration,
     /// What is said of one issue goes into one thread.
     pub in_thread: bool,
@@ -118,8 +119,8 @@ pub struct SinkTraits {
 pub enum RulePart {
     When,
     Lookup(String),
-    /// The entry of `send` with this number, from 0.
-    Send(usize),
+    /// A member of the entry of `send` with this number, from 0.
+    Send(usize, &'static str),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,15 +11,15 @@ use crate::setting::{SinkName, Span};
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// How many envelopes a lane looks at together. Lanes times window is what a crash may repeat.
+    /// How many envelopes a lane looks at together, 1 to 16. Lanes times window is what a crash may repeat at each sink.
     pub window: usize,
     /// How long a sink's lanes wait for its return before what they hold is parked.
     pub hold_in_lane: Span,
     /// How often a delivery may fail before it is a dead letter. Outages do not count.
     pub max_tries: u32,
-    /// Ends waiting deliveries as dead, counted from the first failed attempt. Unset: an outage waits for ever.
+    /// Ends waiting deliveries as dead, counted from when they first had to wait, for whatever reason. Unset: an outage waits for ever.
     pub max_age: Option<Span>,
-    /// What to do after a crash with a delivery of which nobody knows whether it happened.
+    /// What to do with a delivery of which nobody knows whether it happened, after a crash or a lost answer.
     pub on_unknown: OnUnknown,
 }
 
@@ -44,7 +44,9 @@ impl Default for Settings {
 pub struct RuleSettings {
     /// A CEL expression over the event.
     pub when: String,
+    /// Where matching events go.
     pub send: Vec<SendSettings>,
+    /// Whether the rule is in force; `ticketwire rule enable` and `disable` override it.
     #[serde(default = "enabled")]
     pub enabled: bool,
     /// Read-only questions to Jira by name, at most four; templates show the answers as `lookup.NAME`.
@@ -70,6 +72,7 @@ pub enum LookupSettings {
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LookupTable {
+    /// What follows the connection's `url`, from `/rest/` on, with `{{ ... }}` for values.
     pub path: String,
     /// Shows the answer also where the sink is not cleared for what may stand in it.
     #[serde(default)]
@@ -98,8 +101,11 @@ fn enabled() -> bool {
 pub struct SendSettings {
     /// The sink.
     pub to: SinkName,
+    /// A channel, a user's id, or `@assignee`, `@reporter`, `@creator`, `@actor`; the sink's channel if it is left out.
     pub channel: Option<String>,
+    /// The name under which the message appears; that of the sink if it is left out.
     pub username: Option<String>,
+    /// The picture beside the message; that of the sink if it is left out.
     pub icon_url: Option<String>,
     /// A minijinja template; the ready-made message where there is none.
     pub template: Option<String>,

@@ -50,7 +50,7 @@ pub enum Concerns {
 const FAILED_WAITS: [u64; 5] = [1, 10, 60, 300, 900];
 /// A target that is not available and does not say until when.
 const TARGET_WAIT: Duration = Duration::from_secs(2);
-/// Longer than this is never obeyed at once: it is asked again after it.
+/// A longer `Retry-After` is cut to this: then the target is tried again.
 const TOLD_MAX: Duration = Duration::from_secs(86_400);
 
 /// `failures`: how often this delivery failed before, this time not included.
@@ -60,6 +60,7 @@ pub fn step(result: Result<Receipt, SinkError>, failures: u32, max_tries: u32) -
         Err(SinkError::Unavailable { scope: Scope::Sink, retry_after, reason }) => {
             Step::Hold { retry_after: retry_after.map(|span| span.min(TOLD_MAX)), reason }
         }
+        Err(SinkError::Unanswered { reason }) => Step::Hold { retry_after: None, reason },
         Err(SinkError::Unavailable { scope: Scope::Target, retry_after, reason }) => {
             let wait = Wait::Told(retry_after.unwrap_or(TARGET_WAIT).min(TOLD_MAX));
             Step::Park { wait, concerns: Concerns::Target, counted: false, reason }
@@ -106,6 +107,7 @@ mod tests {
         check(unavailable(Scope::Target, None), 0, told(2, Concerns::Target));
         check(unavailable(Scope::Target, Some(Duration::MAX)), 0, told(86_400, Concerns::Target));
         check(unavailable(Scope::Sink, Some(Duration::MAX)), 0, Step::Hold { retry_after: Some(TOLD_MAX), reason: reason() });
+        check(Err(SinkError::Unanswered { reason: reason() }), 99, Step::Hold { retry_after: None, reason: reason() });
         let failed = || Err(SinkError::Failed { reason: reason() });
         check(failed(), 0, Step::Park { wait: Wait::Backoff(1), concerns: Concerns::Key, counted: true, reason: reason() });
         check(failed(), 4, Step::Park { wait: Wait::Backoff(5), concerns: Concerns::Key, counted: true, reason: reason() });

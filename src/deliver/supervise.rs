@@ -23,7 +23,7 @@ use crate::shutdown::Tasks;
 use crate::sink::Sink;
 use crate::store::{Store, StoreError};
 
-/// After a queue that gave no lane.
+/// How long to wait after the queue could not give a lane.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a start waits for a queue that gives no places yet.
 const START_PATIENCE: Duration = Duration::from_secs(20);
@@ -43,9 +43,9 @@ pub(crate) struct Shared {
     pub(crate) pause: Arc<Pause>,
     pub(crate) fields: FieldCache,
     crash_loop: Option<Arc<CrashLoop>>,
-    /// The process stops: what is in hand has seconds.
+    /// Fires when the process stops: what is in hand must end within seconds.
     pub(crate) stop: CancellationToken,
-    /// Those of this sink, which stop alone when it changes.
+    /// The tasks of this sink, which are stopped alone when the sink changes.
     pub(super) tasks: Tasks,
     blocked: Arc<Mutex<HashMap<Arc<str>, Instant>>>,
 }

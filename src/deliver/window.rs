@@ -13,9 +13,10 @@ use super::meters;
 use super::route::{Decision, Verdict};
 use super::step::{Concerns, Wait};
 use super::trail::Outcome;
+use super::work::Work;
 use super::worker::LaneWorker;
 use crate::backoff::jittered;
-use crate::event::{Event, EventId, PartitionKey};
+use crate::event::{Event, PartitionKey};
 use crate::store::{ArchiveRow, DeliveryKey, Ended, JournalRow, ParkedRow, ParkedState, Progress, Waiting, Write};
 
 /// While Jira cannot be asked, and it did not say how long.
@@ -24,47 +25,10 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// Why a delivery waits for what may belong to it.
 pub const SETTLES: &str = "it is told together with what follows it at once";
 
-/// Why a delivery of a sink in shadow mode ended.
-pub const SHADOWED: &str = "shadow: recorded, nothing was sent";
-
-/// A delivery in hand.
-#[derive(Clone)]
-pub(crate) struct Work {
-    pub(crate) key: DeliveryKey,
-    pub(crate) rule: Option<Arc<str>>,
-    pub(crate) item: usize,
-    /// How often it failed before.
-    pub(crate) failures: u32,
-    /// Nobody knows whether an earlier process did it.
-    pub(crate) unknown: bool,
-    pub(crate) unclean_runs: u32,
-    /// Another delivery tells this one, too.
-    pub(crate) folded_into: Option<EventId>,
-}
-
 /// A delivery that the guard let pass, with the event as it may be shown.
 pub(crate) struct Ready {
     pub(crate) work: Work,
     pub(crate) event: Arc<Event>,
-}
-
-impl Work {
-    /// What the journal says of it besides that it was delivered.
-    pub(crate) fn remark(&self) -> Option<String> {
-        match &self.folded_into {
-            Some(id) => Some(format!("folded into {id}")),
-            None => self.unknown.then(|| "repeated: an earlier process may have delivered it too".to_owned()),
-        }
-    }
-
-    /// How it ended that its sink took it, and what the journal says besides.
-    pub(crate) fn taken(&self, is_shadow: bool) -> (Ended, Option<String>) {
-        match (is_shadow, self.remark()) {
-            (false, remark) => (Ended::Delivered, remark),
-            (true, None) => (Ended::Shadowed, Some(SHADOWED.to_owned())),
-            (true, Some(remark)) => (Ended::Shadowed, Some(format!("{SHADOWED} ({remark})"))),
-        }
-    }
 }
 
 impl LaneWorker {
@@ -184,13 +148,11 @@ impl LaneWorker {
                     continue;
                 }
                 works.push(Work {
-                    key,
-                    rule: decision.rule.clone(),
-                    item: number,
                     failures: waited.map_or(0, |row| row.attempts),
                     unknown: before.is_some_and(|row| row.progress == Progress::Started),
+                    is_found_unknown: before.is_some_and(|row| row.progress == Progress::Started && row.reason.is_none()),
                     unclean_runs: before.map_or(0, |row| row.unclean_runs),
-                    folded_into: None,
+                    ..Work::new(key, decision.rule.clone(), number)
                 });
             }
         }
@@ -201,6 +163,10 @@ impl LaneWorker {
     pub(super) fn prepare(&mut self, work: Work, items: &[Item], write: &mut Write) -> Option<Ready> {
         let item = &items[work.item];
         let shared = self.shared.clone();
+        if let Some(reason) = shared.route.lacks_rule(&work) {
+            self.bury(&work, item, reason, write);
+            return None;
+        }
         let place = (work.key.target.clone(), item.event().partition_key.clone());
         let waits = if is_own(&work, item) { self.held.contains(&place) } else { self.waiting.behind(&place.0, &place.1).is_some() };
         if waits || (shared.blocked(&work.key.target).is_some() && !is_own(&work, item)) {
@@ -263,6 +229,8 @@ impl LaneWorker {
             sights: item.sights.as_deref(),
             last_level: item.last_level.as_ref(),
             internal: item.internal.as_ref(),
+            talk: item.talk.as_ref(),
+            privacy: item.privacy.as_ref(),
             rule: rule.map(|(rule, _)| rule),
         }
     }
@@ -286,10 +254,7 @@ impl LaneWorker {
             }
             End::Dead { reason } => self.bury(work, item, &reason, write),
             End::NotTried { reason } => self.park_behind(work, items, &reason, write),
-            End::Unanswered { reason } => {
-                self.park_behind(work, items, &reason, write);
-                write.journal.retain(|row| row.key != work.key);
-            }
+            End::Unanswered { reason } => self.park_behind(&Work { unknown: true, ..work.clone() }, items, &reason, write),
             End::Park { wait, concerns, counted, reason } => {
                 let span = match wait {
                     Wait::Told(span) => span,
@@ -310,7 +275,8 @@ impl LaneWorker {
         }
     }
 
-    /// It is there. How late a replay comes says nothing about the road, and what is only recorded has come nowhere.
+    /// Counts a delivery that arrived. The delay of a replay is not measured, because it says nothing about the queue; nor is that of a
+    /// sink in shadow mode, which sends nothing.
     fn arrived(&self, work: &Work, item: &Item) {
         let is_shadow = self.shared.route.is_shadow();
         item.trail.ended(if is_shadow { Outcome::Filtered } else { Outcome::Delivered });
@@ -344,7 +310,7 @@ impl LaneWorker {
         let attempts = work.failures + u32::from(counted);
         let key = item.event().partition_key.clone();
         if work.unknown || counted || self.shared.is_careful() || !self.shared.route.sink.traits().repeatable {
-            write.journal.push(self.journal(work, Progress::Tried, Some(reason.to_owned())));
+            write.journal.push(self.journal(work, work.untold(), Some(reason.to_owned())));
         }
         let own = item.parked.as_ref().filter(|row| row.key == work.key);
         let first_at = own.map_or(now, |row| row.first_at);
@@ -389,7 +355,7 @@ impl LaneWorker {
             let sink = self.shared.route.name().clone();
             let target: Arc<str> = sink.as_str().into();
             let key = DeliveryKey { sink, event_id: item.event().id.clone(), target, generation: item.generation() };
-            let work = Work { key, rule: None, item: number, failures: 0, unknown: false, unclean_runs: 0, folded_into: None };
+            let work = Work::new(key, None, number);
             match item.unread() {
                 Some(err) if self.is_first(&work, item) => {
                     self.park(&work, item, ask_again(err), &format!("Jira cannot be asked: {err}"), false, write);
@@ -401,7 +367,7 @@ impl LaneWorker {
         }
     }
 
-    /// Nobody of its issue waits there before it.
+    /// Whether no earlier delivery of its issue waits for the same target.
     fn is_first(&self, work: &Work, item: &Item) -> bool {
         let place = (work.key.target.clone(), item.event().partition_key.clone());
         if is_own(work, item) { !self.held.contains(&place) } else { self.waiting.behind(&place.0, &place.1).is_none() }

@@ -15,17 +15,19 @@ use super::route::{Decision, Verdict};
 use super::supervise::Shared;
 use super::trail::Trail;
 use crate::event::{LaneId, PartitionKey};
-use crate::queue::{Lane, QueueError, Seen};
-use crate::store::{Parked, StoreError};
+use crate::queue::{Lane, Patient, QueueError, Seen};
+use crate::store::{Parked, ParkedRow, StoreError, Waiting, Write};
 
 /// Between two looks at those who wait, new envelopes get their turn for this long.
 const TURN: Duration = Duration::from_millis(2);
 /// Envelopes that must be read from disk need a longer turn now and then.
 const LONG_TURN: Duration = Duration::from_millis(200);
 const LONG_TURN_EVERY: u32 = 16;
-/// How long a lane looks at nothing at all.
+/// How long a lane sleeps at most when nothing is due.
 const IDLE: Duration = Duration::from_secs(3_600);
-/// After a store that could not be read.
+/// How long what cannot be read is not looked at again: it takes another version of the program.
+const UNREADABLE_FOR: Duration = Duration::from_secs(60);
+/// How long a lane waits after the store could not be read.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 pub(crate) struct LaneWorker {
@@ -35,10 +37,12 @@ pub(crate) struct LaneWorker {
     /// Where something of the batch in hand was parked: what follows it there must not overtake.
     pub(crate) held: HashSet<(Arc<str>, PartitionKey)>,
     pub(crate) stop: CancellationToken,
-    lane: Box<dyn Lane>,
+    lane: Patient,
     turns: u32,
     /// The last turn was for those who waited, and for a replay.
     drained: bool,
+    /// What was told of envelopes that could not be read.
+    unreadable: HashSet<String>,
 }
 
 /// Why a lane's work ended.
@@ -63,7 +67,8 @@ impl LaneWorker {
     pub(crate) fn new(shared: Arc<Shared>, lane: Box<dyn Lane>) -> Self {
         let stop = shared.stop.clone();
         let (waiting, replays) = (WaitingSet::default(), Replays::default());
-        Self { shared, waiting, replays, held: HashSet::new(), stop, lane, turns: 0, drained: false }
+        let lane = Patient::new(lane, shared.route.name());
+        Self { shared, waiting, replays, held: HashSet::new(), stop, lane, turns: 0, drained: false, unreadable: HashSet::new() }
     }
 
     pub(crate) fn lane_id(&self) -> LaneId {
@@ -174,14 +179,37 @@ impl LaneWorker {
             Ok(rows) => rows,
             Err(err) => return self.be_patient(&err).await,
         };
-        if rows.is_empty() {
+        if rows.parked.is_empty() && rows.unreadable.is_empty() {
             // Somebody else ended them: look again who is really there.
             return self.load_waiting().await.map_err(|_| Ended::Stopped);
         }
-        let items = rows.into_iter().map(|row| self.resume(row)).collect();
+        self.put_off(rows.unreadable).await?;
+        let items = rows.parked.into_iter().map(|row| self.resume(row)).collect();
         self.settle(items).await?;
         self.shared.progressed();
         Ok(())
+    }
+
+    /// What cannot be read waits on, and with it only what stands behind it.
+    async fn put_off(&mut self, unreadable: Vec<(ParkedRow, StoreError)>) -> Result<(), NotWritten> {
+        let not_before = self.shared.clock.now().plus(UNREADABLE_FOR);
+        let mut write = Write::default();
+        for (row, err) in unreadable {
+            let (StoreError::Unusable(reason) | StoreError::Unavailable(reason)) = err;
+            self.tell_unreadable(&reason);
+            let key = Waiting::Key(row.key.sink.clone(), row.key.target.clone(), row.partition_key.clone());
+            write.postpone.push((key, not_before));
+            self.waiting.postpone(&row.key.target, &row.partition_key, not_before, UNREADABLE_FOR);
+            write.tried.push(ParkedRow { not_before, reason, ..row });
+        }
+        self.conclude(write).await
+    }
+
+    /// Once: it comes again and again. `why` names the event.
+    pub(super) fn tell_unreadable(&mut self, why: &str) {
+        if self.unreadable.insert(why.to_owned()) {
+            tracing::error!(sink = %self.shared.route.name(), "an event cannot go on with this version of the program: {why}");
+        }
     }
 
     /// A delivery that waited goes on as it was decided; one that waited undecided is decided now.
@@ -191,9 +219,7 @@ impl LaneWorker {
         let decisions = if undecided {
             Vec::new()
         } else {
-            let gone = row.rule.as_ref().is_some_and(|rule| self.shared.route.rules.find(rule, &row.key.sink, &row.key.target).is_none());
-            let verdict = if gone { Verdict::Filtered("its rule is gone".into()) } else { Verdict::Send };
-            vec![Decision { rule: row.rule.clone(), target: row.key.target.clone(), verdict }]
+            vec![Decision { rule: row.rule.clone(), target: row.key.target.clone(), verdict: Verdict::Send }]
         };
         let position = row.position;
         Item { decisions, parked: Some(parked.row), ..item(parked.envelope, position) }
@@ -235,6 +261,8 @@ pub(super) fn item(envelope: Arc<crate::event::Envelope>, position: crate::event
         decisions: Vec::new(),
         sights: None,
         internal: None,
+        talk: None,
+        privacy: None,
         last_level: None,
         fields: None,
         settles: false,

@@ -1,11 +1,14 @@
 //! CloudEvents 1.0: an event as one JSON object, the form of the file, stdout and http sinks.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::binary::{self, BinaryError};
+use super::json::compact;
 use super::{Data, Envelope, Event, EventId, Kind, Origin, PartitionKey, Restricted};
 use crate::clock::Timestamp;
 use crate::setting::ConnectionName;
@@ -45,7 +48,7 @@ struct WithRaw<'a> {
     #[serde(flatten)]
     data: &'a Data,
     #[serde(skip_serializing_if = "Option::is_none")]
-    raw: Option<&'a RawValue>,
+    raw: Option<Cow<'a, RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     raw_base64: Option<String>,
 }
@@ -65,12 +68,20 @@ pub fn read_structured(written: &Value) -> Result<Event, BinaryError> {
     Ok(event)
 }
 
+/// A body as it came if it is JSON, but for line feeds and other white space between tokens: one event is one line.
+fn on_one_line(body: &[u8]) -> Option<Cow<'_, RawValue>> {
+    let raw: &RawValue = serde_json::from_slice(body).ok()?;
+    if memchr::memchr2(b'\n', b'\r', raw.get().as_bytes()).is_none() {
+        return Some(Cow::Borrowed(raw));
+    }
+    RawValue::from_string(compact(raw.get())).ok().map(Cow::Owned)
+}
+
 /// The structured form on one line, without a line feed. `event` is the envelope's own, or that event enriched.
 pub fn structured(envelope: &Envelope, event: &Event, include_raw: bool) -> Vec<u8> {
     let (mut raw, mut raw_base64) = (None, None);
     if include_raw && !envelope.raw.is_empty() {
-        // A body may hold line feeds; one event is one line.
-        raw = std::str::from_utf8(&envelope.raw).ok().filter(|text| !text.contains('\n')).and_then(|text| serde_json::from_str(text).ok());
+        raw = on_one_line(&envelope.raw);
         if raw.is_none() {
             use base64::Engine;
             raw_base64 = Some(base64::engine::general_purpose::STANDARD.encode(&envelope.raw));
@@ -93,4 +104,24 @@ pub fn structured(envelope: &Envelope, event: &Event, include_raw: bool) -> Vec<
         data: WithRaw { data: &event.data, raw, raw_base64 },
     };
     serde_json::to_vec(&line).expect("an event is written as JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_is_json_is_json_on_one_line() {
+        for (body, line) in [
+            (r#"{"a": 1.0}"#, Some(r#"{"a": 1.0}"#)),
+            ("{\n  \"a\": 1.0,\r\n\t\"b\": \"c \\n d\"\n}\n", Some(r#"{"a":1.0,"b":"c \n d"}"#)),
+            (" [12345678901234567890]\n", Some("[12345678901234567890]")),
+            ("payload=%7B%7D", None),
+            ("{\"a\":\"b\nc\"}", None),
+            ("{}{}", None),
+        ] {
+            assert_eq!(on_one_line(body.as_bytes()).as_ref().map(|raw| raw.get()), line, "{body}");
+        }
+        assert!(on_one_line(b"{\"a\":\"\xff\"}").is_none());
+    }
 }

@@ -20,9 +20,9 @@ use crate::setting::SinkName;
 const WHOLE: u8 = 1;
 const BRIEF: u8 = 2;
 const PREFIX: usize = 5;
-/// More than a brief header takes, but for the odd one.
+/// Initial buffer capacity of a brief header; covers nearly all without reallocating.
 const BRIEF_BASE: usize = 512;
-/// With the raw body's length more than a header takes, but for the odd one: it is written without growing.
+/// Initial buffer capacity of a header, beside the length of the raw body; covers nearly all without reallocating.
 const HEADER_BASE: usize = 1_024;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +30,7 @@ pub struct Envelope {
     pub event: Event,
     /// The body as it came; empty where there was none.
     pub raw: Bytes,
-    /// The only sink that gets it; all, where there is none.
+    /// The only sink that gets it. `None`: all sinks get it.
     pub target: Option<SinkName>,
     pub traceparent: Option<String>,
     /// When this process received it, by the monotonic clock; none where an earlier process did. Does not travel.
@@ -92,6 +92,14 @@ impl Envelope {
         let length = u32::try_from(bytes.len() - PREFIX).expect("a header is smaller than the body limit");
         bytes[1..PREFIX].copy_from_slice(&length.to_le_bytes());
         bytes
+    }
+
+    /// The same with its whole event, where it may hold it in brief.
+    pub fn renewed(&self, renew: Renew) -> Self {
+        let Self { event, raw, target, traceparent, received, renewable } = self;
+        let event = if *renewable { Brief::of(event).renewed(raw, renew) } else { event.clone() };
+        let (raw, target, traceparent) = (raw.clone(), target.clone(), traceparent.clone());
+        Self { event, raw, target, traceparent, received: *received, renewable: *renewable }
     }
 
     /// The raw body stays a part of the given bytes: nothing is copied.

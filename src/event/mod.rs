@@ -27,11 +27,11 @@ pub use entity::{
 };
 pub use envelope::{DecodeError, Envelope};
 pub use identity::{EventId, encode_part, hash16, person_hash};
-pub use json::Members;
+pub use json::{Members, is_readable};
 pub use kind::Kind;
 pub use lane::{LaneCount, LaneId, PartitionKey, Position};
 pub use markup::{Markup, ToMarkdown};
-pub use renewal::{Came, Renew};
+pub use renewal::{Came, Detail, Renew};
 
 use serde::{Deserialize, Serialize};
 

@@ -20,6 +20,14 @@ pub struct Came<'a> {
     pub received_at: Timestamp,
 }
 
+/// How much of an event is made of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Its identity, its order, its times and how it came: enough for `Renew` to make it whole later.
+    Brief,
+    Whole,
+}
+
 /// Makes the events of a webhook's body again. Handed in by whoever knows Jira: nothing here does.
 pub type Renew = fn(&Came<'_>, &[u8]) -> Vec<Event>;
 
@@ -60,7 +68,7 @@ impl<'a> Brief<'a> {
         renew(&came, raw).into_iter().find(|event| event.id == *self.id).unwrap_or_else(|| self.bare())
     }
 
-    /// Accepted is kept, even should a version make other events of the body: then this is what is known of it.
+    /// What was accepted is kept even if this version makes other events of the body: then only this is known of it.
     fn bare(self) -> Event {
         tracing::error!(event.id = %self.id, "`{}` is not what this version makes of its body: it goes on with what is known of it", self.id);
         let data = Data {
@@ -82,7 +90,7 @@ impl<'a> Brief<'a> {
             source: self.source.into_owned(),
             subject: self.subject.into_owned(),
             partition_key: self.partition_key.into_owned(),
-            // Of what is not known nothing is public.
+            // What is not known counts as restricted.
             secrecy: Secrecy { level_known: false, ..self.secrecy },
             data,
         }

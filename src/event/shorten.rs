@@ -36,14 +36,7 @@ impl Level {
             Some(Entity::Option(option)) if !self.keeps(&option.value) => option.value = Value::Null,
             _ => {}
         }
-        // Custom fields are carried, not understood: one that is nested beyond reason is no value, and goes.
-        let written = serde_json::to_value(&data).unwrap_or_else(|_| {
-            if let Some(issue) = &mut data.issue {
-                issue.custom = Members::default();
-            }
-            serde_json::to_value(&data).unwrap_or_default()
-        });
-        self.cut(written)
+        self.cut(serde_json::to_value(&data).unwrap_or_default())
     }
 
     fn shortened(&self, custom: &Members) -> Members {

@@ -1,6 +1,6 @@
 //! The road: numbered lanes, each a cursor with two verbs, look at the next few (`window`) and pass them (`advance`).
 //!
-//! # Contract (one suite in `tests/it/queue_contract.rs` runs against every queue)
+//! # Contract (`tests/it/queue_contract.rs` runs one suite against every queue but `spool`, which stands before another and has its own)
 //! 1. At least once: after `publish` returned, every subscribed sink sees the envelope until it advances past it, across crashes.
 //! 2. In order within a lane, also across a change of owner: the last window may be shown again, nothing is skipped.
 //! 3. One live owner per lane and sink.
@@ -15,6 +15,7 @@ pub mod kafka;
 pub mod memory;
 mod outlet;
 mod owners;
+mod patient;
 pub mod spool;
 mod wrong;
 
@@ -26,10 +27,11 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 pub use outlet::{Outlet, OutletError};
+pub use patient::Patient;
 pub use wrong::Wrong;
 
 use crate::clock::Timestamp;
-use crate::event::{Envelope, LaneCount, LaneId, Position};
+use crate::event::{Detail, Envelope, LaneCount, LaneId, Position};
 use crate::setting::SinkName;
 
 /// An envelope as a lane shows it.
@@ -97,7 +99,13 @@ impl Share {
 pub trait Queue: Send + Sync {
     fn lanes(&self) -> LaneCount;
 
-    /// All of one partition key, none of them empty. Returns once they would survive a crash.
+    /// How much of an event `publish` needs. What comes out of a lane is whole in any case.
+    fn detail(&self) -> Detail {
+        Detail::Whole
+    }
+
+    /// Publishes a batch whose envelopes share one partition key; an empty batch is a no-op. Returns once the batch would survive a crash.
+    /// On error it may nevertheless have been stored.
     async fn publish(&self, batch: Vec<Arc<Envelope>>) -> Result<(), PublishError>;
 
     /// A new name starts at the end, a known one where it stood. The place is durable when this returns.

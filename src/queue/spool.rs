@@ -1,7 +1,10 @@
 //! The spool: what the broker does not take goes to the local disk and follows in order as soon as it does.
 //!
-//! For sites that never repeat a webhook. While anything of a lane waits here, all of that lane goes behind it, so order is kept; what
-//! was handed to the broker without an answer may come there twice. Full is full: then the door says 503 as without a spool.
+//! For sites that never repeat a webhook. While anything of a lane waits here, all of that lane goes behind it, and while an event is on
+//! its way to the broker, later ones of its partition key wait, so order is kept; what was handed to the broker without an answer may come
+//! there twice. Full is full: then the door says 503 as without a spool.
+
+mod turns;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -14,8 +17,9 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::turns::Turns;
 use super::embedded::{self, Embedded};
-use super::{Backlog, Lane, PublishError, Queue, QueueError, Subscription};
+use super::{Backlog, Lane, Patient, PublishError, Queue, QueueError, Subscription};
 use crate::backoff::Backoff;
 use crate::event::{Envelope, LaneCount, LaneId, PartitionKey, Position};
 use crate::setting::SinkName;
@@ -23,6 +27,8 @@ use crate::shutdown::Tasks;
 
 /// How long the broker may take before the disk does; less than the door gives both.
 const DIRECT_LIMIT: Duration = Duration::from_secs(3);
+/// Who waited so long for earlier calls of its key goes to the disk at once.
+const TURN_LIMIT: Duration = Duration::from_secs(1);
 /// After a failure the broker is not asked again for so long.
 const DOWN_FOR: Duration = Duration::from_secs(2);
 /// How long it may take when it is the spool's turn.
@@ -37,6 +43,7 @@ pub struct Spool {
     place: SinkName,
     /// Per lane how many calls are about to spool: whoever comes later goes behind them.
     spooling: Vec<AtomicU64>,
+    turns: Turns,
     down_until: Mutex<Option<Instant>>,
 }
 
@@ -47,8 +54,8 @@ impl Spool {
         let place: SinkName = "spool".parse().expect("a name");
         let spooling = road.lanes().lanes().map(|_| AtomicU64::new(0)).collect();
         let subscription = local.subscribe(&place).await?;
-        let spool = Arc::new(Self { road, local, place, spooling, down_until: Mutex::new(None) });
-        tasks.spawn("spool", drain_all(Arc::clone(&spool.road), subscription, tasks.clone()));
+        let spool = Arc::new(Self { road, local, place, spooling, turns: Turns::default(), down_until: Mutex::new(None) });
+        tasks.spawn("spool", drain_all(Arc::clone(&spool.road), subscription, spool.place.clone(), tasks.clone()));
         Ok(spool)
     }
 
@@ -104,8 +111,12 @@ impl Queue for Spool {
 
     async fn publish(&self, batch: Vec<Arc<Envelope>>) -> Result<(), PublishError> {
         let Some(first) = batch.first() else { return Ok(()) };
+        // While the fate of an earlier call is open, a later one of the same key could overtake it.
+        let came = Instant::now();
+        let _turn = self.turns.take(&first.event.partition_key).await;
         let lane = first.event.partition_key.lane(self.lanes());
-        if !self.is_behind(lane) && !self.is_down() && self.direct(batch.clone()).await {
+        let is_late = came.elapsed() >= TURN_LIMIT;
+        if !is_late && !self.is_behind(lane) && !self.is_down() && self.direct(batch.clone()).await {
             return Ok(());
         }
         let _spooling = Spooling::begin(self.spooling(lane));
@@ -154,7 +165,7 @@ impl Queue for Spool {
 }
 
 /// Every lane on a task of its own, until the process stops.
-async fn drain_all(road: Arc<dyn Queue>, mut subscription: Box<dyn Subscription>, tasks: Tasks) {
+async fn drain_all(road: Arc<dyn Queue>, mut subscription: Box<dyn Subscription>, place: SinkName, tasks: Tasks) {
     let stop = tasks.token().clone();
     loop {
         let lane = tokio::select! {
@@ -162,14 +173,14 @@ async fn drain_all(road: Arc<dyn Queue>, mut subscription: Box<dyn Subscription>
             lane = subscription.next_lane() => lane,
         };
         match lane {
-            Ok(lane) => tasks.spawn("spool lane", drain(Arc::clone(&road), lane, stop.clone())),
+            Ok(lane) => tasks.spawn("spool lane", drain(Arc::clone(&road), Patient::new(lane, &place), stop.clone())),
             Err(err) => return tracing::debug!("the spool is not drained any more: {err}"),
         }
     }
 }
 
 /// What waits in one lane follows: issues side by side, the events of each one after another.
-async fn drain(road: Arc<dyn Queue>, mut lane: Box<dyn Lane>, stop: CancellationToken) {
+async fn drain(road: Arc<dyn Queue>, mut lane: Patient, stop: CancellationToken) {
     loop {
         let window = tokio::select! {
             () = stop.cancelled() => return,
@@ -177,7 +188,7 @@ async fn drain(road: Arc<dyn Queue>, mut lane: Box<dyn Lane>, stop: Cancellation
         };
         let window = match window {
             Ok(window) => window,
-            Err(err) => return tracing::warn!(lane = %lane.id(), "lane {} of the spool cannot be read: {err}", lane.id()),
+            Err(err) => return tracing::warn!(lane = %lane.id(), "the spool lost lane {}: {err}", lane.id()),
         };
         let Some(last) = window.last().map(|seen| seen.position) else { continue };
         let mut chains: HashMap<PartitionKey, Vec<Arc<Envelope>>> = HashMap::new();

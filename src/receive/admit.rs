@@ -10,8 +10,8 @@ use super::fold::Folds;
 use super::recent::Recent;
 use super::verify::{Credentials, NotProven, Verified, Verifier};
 use crate::clock::Clock;
-use crate::event::{Envelope, Event, EventId, Kind, ToMarkdown};
-use crate::jira::{Headers, Received, normalize};
+use crate::event::{Detail, Envelope, Event, EventId, Kind, ToMarkdown};
+use crate::jira::{Headers, Received, identify, normalize};
 use crate::queue::{PublishError, Queue};
 use crate::setting::{BaseUrl, ConnectionName};
 use crate::telemetry::{self, Entrance, Span};
@@ -29,7 +29,7 @@ pub struct Source {
     pub verifier: Verifier,
 }
 
-/// A source at work.
+/// A source with the metrics of its connection.
 pub(crate) struct Known {
     pub(crate) source: Source,
     pub(crate) metrics: Entrance,
@@ -41,6 +41,12 @@ pub(crate) struct Claim {
     pub(crate) token: Option<String>,
     pub(crate) authorization: Option<Bytes>,
     pub(crate) headers: Headers,
+}
+
+impl Claim {
+    pub(crate) fn credentials(&self) -> Credentials<'_> {
+        Credentials { signature: self.signature.as_deref(), token: self.token.as_deref(), authorization: self.authorization.as_deref() }
+    }
 }
 
 #[derive(Debug)]
@@ -83,13 +89,12 @@ impl Admission {
     }
 
     fn read(&self, source: &Source, body: Bytes, claim: &Claim) -> Result<(Vec<Event>, Bytes), NotProven> {
-        let credentials = Credentials {
-            signature: claim.signature.as_deref(),
-            token: claim.token.as_deref(),
-            authorization: claim.authorization.as_deref(),
+        let body: Verified<Bytes> = source.verifier.verify(body, claim.credentials())?;
+        let make = match self.queue.detail() {
+            Detail::Brief => identify,
+            Detail::Whole => normalize,
         };
-        let body: Verified<Bytes> = source.verifier.verify(body, credentials)?;
-        let events = normalize(&Received {
+        let events = make(&Received {
             connection: &source.connection,
             base_url: &source.base_url,
             body: body.get(),
@@ -123,7 +128,7 @@ impl Admission {
         let traceparent = publishing.traceparent();
         let envelope = |event: Event| {
             let (raw, traceparent) = (body.clone(), traceparent.clone());
-            // The id of a body that says nothing may be random.
+            // Unrecognized events may get a random id, so they cannot be rebuilt from the body.
             let renewable = event.kind() != Kind::Unrecognized;
             Arc::new(Envelope { event, raw, target: None, traceparent, received: Some(received), renewable })
         };

@@ -40,12 +40,13 @@ impl Folds {
         (other && latest.content == content && latest.at.elapsed() <= WITHIN).then(|| latest.id.clone())
     }
 
-    /// Only after it is stored.
+    /// Only after it is stored. What was the latest before is forgotten in any case: a third that equals the first is no twin of it.
     pub(crate) fn remember(&self, event: &Event, body: &[u8]) {
         let Some(place) = place(event) else { return };
-        let Some(content) = content_hash(body) else { return };
-        let now = Instant::now();
+        let (content, now) = (content_hash(body), Instant::now());
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.remove(&place);
+        let Some(content) = content else { return };
         if latest.len() >= REMEMBERED {
             latest.retain(|_, known| now.duration_since(known.at) <= WITHIN);
         }
@@ -85,4 +86,43 @@ fn place(event: &Event) -> Option<String> {
         _ => "",
     };
     by_time.then(|| format!("{} {} {entity}", event.partition_key, event.kind()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::event::Markup;
+    use crate::jira::{Headers, Received, normalize};
+
+    fn told(sprint: usize, name: &str, delivery: usize) -> (Event, String) {
+        let body = format!(r#"{{"webhookEvent":"sprint_updated","timestamp":{delivery},"sprint":{{"id":{sprint},"name":"{name}"}}}}"#);
+        let received = Received {
+            connection: &"acme".parse().expect("a name"),
+            base_url: &"https://acme.example".parse().expect("a base URL"),
+            body: body.as_bytes(),
+            headers: &Headers { identifier: Some(delivery.to_string()), ..Headers::default() },
+            received_at: Timestamp::from_ms(0),
+            to_markdown: |_: Markup<'_>| String::new(),
+        };
+        (normalize(&received).remove(0), body)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_that_goes_back_is_no_twin_however_many_are_remembered() {
+        let folds = Folds::default();
+        let twin = |(event, body): &(Event, String)| folds.twin_of(event, body.as_bytes());
+        let remember = |(event, body): &(Event, String)| folds.remember(event, body.as_bytes());
+        let first = told(1, "A", 1);
+        remember(&first);
+        for sprint in 2..=REMEMBERED {
+            remember(&told(sprint, "A", 1));
+        }
+        assert_eq!(twin(&told(1, "A", 2)), Some(first.0.id.clone()), "a second webhook of the same");
+        remember(&told(1, "B", 3));
+        assert_eq!(twin(&told(1, "A", 4)), None, "the name went back");
+        assert_eq!(twin(&told(1, "B", 5)), Some(told(1, "B", 3).0.id), "the one of before made room");
+        remember(&told(REMEMBERED + 1, "A", 6));
+        assert_eq!(twin(&told(REMEMBERED + 1, "A", 7)), None, "there was no room for it");
+    }
 }

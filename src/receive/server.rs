@@ -57,6 +57,13 @@ struct Inside {
     budget: Budget,
 }
 
+impl Inside {
+    fn now(&self, connection: &str) -> (Option<Arc<Known>>, Arc<Origins>) {
+        let now = self.now.read().unwrap_or_else(PoisonError::into_inner);
+        (now.sources.get(connection).cloned(), now.origins.clone())
+    }
+}
+
 /// What a reload exchanges.
 struct Now {
     sources: BTreeMap<ConnectionName, Arc<Known>>,
@@ -100,7 +107,6 @@ struct Accepted {
 }
 
 pub fn router(door: Door) -> Router {
-    let wrong_method = || async { refuse(StatusCode::METHOD_NOT_ALLOWED, "send it with POST") };
     Router::new()
         .route("/hooks/{connection}", post(hook).fallback(wrong_method))
         .route("/hooks/{connection}/{token}", post(hook_with_token).fallback(wrong_method))
@@ -174,21 +180,39 @@ async fn hook_with_token(State(door): State<Door>, Path((connection, token)): Pa
     answer(&door.0, &connection, Some(token), request).await
 }
 
+async fn wrong_method(State(door): State<Door>, Path(place): Path<BTreeMap<String, String>>) -> Response {
+    if let Some(known) = place.get("connection").and_then(|connection| door.0.now(connection).0) {
+        known.metrics.request("refused");
+    }
+    refuse(StatusCode::METHOD_NOT_ALLOWED, "send it with POST")
+}
+
+/// Counts a request once, also where the sender goes away before its answer.
+struct Counting<'a> {
+    known: &'a Known,
+    started: Instant,
+    outcome: &'static str,
+}
+
+impl Drop for Counting<'_> {
+    fn drop(&mut self) {
+        self.known.metrics.request(self.outcome);
+        self.known.metrics.duration(self.started.elapsed());
+    }
+}
+
 async fn answer(door: &Inside, connection: &str, token: Option<String>, request: Request<Body>) -> Response {
-    let (known, origins) = {
-        let now = door.now.read().unwrap_or_else(PoisonError::into_inner);
-        (now.sources.get(connection).cloned(), now.origins.clone())
-    };
+    let (known, origins) = door.now(connection);
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let may_send = origins.may_send(peer, request.headers());
     let Some(known) = known else {
         return refuse(StatusCode::NOT_FOUND, "no such connection");
     };
-    let (started, span) = (Instant::now(), Span::receive(known.source.connection.as_str()));
+    let mut counting = Counting { known: &known, started: Instant::now(), outcome: "too_slow" };
+    let span = Span::receive(known.source.connection.as_str());
     let (outcome, response) =
-        if may_send { take(door, &known, token, request, &span).await } else { not_proven(&known.source, NotProven::Address) };
-    known.metrics.request(outcome);
-    known.metrics.duration(started.elapsed());
+        if may_send { take(door, &known, token, request, &span).await } else { turned_away(&known.source, NotProven::Address) };
+    counting.outcome = outcome;
     span.answered(response.status().as_u16());
     response
 }
@@ -196,12 +220,16 @@ async fn answer(door: &Inside, connection: &str, token: Option<String>, request:
 async fn take(door: &Inside, known: &Arc<Known>, token: Option<String>, request: Request<Body>, span: &Span) -> (&'static str, Response) {
     let (source, metrics) = (&known.source, &known.metrics);
     let (parts, body) = request.into_parts();
+    let claim = claim(&parts.headers, token);
+    // Strangers get neither time nor memory for a body.
+    if let Err(why) = source.verifier.check_before_body(claim.credentials()) {
+        return turned_away(source, why);
+    }
     let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
     let held = match body::read(body, announced, door.settings.max_body, door.settings.body_timeout.0, &door.budget).await {
         Ok(held) => held,
         Err(err) => return not_read(&err, source),
     };
-    let claim = claim(&parts.headers, token);
     match door.admission.admit(known, held.bytes.clone(), claim, span).await {
         Ok(ids) => {
             span.events(ids.len());
@@ -224,11 +252,13 @@ fn not_proven(source: &Source, why: NotProven) -> (&'static str, Response) {
         // Some senders give their password only when they are asked for it.
         response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Basic realm=\"ticketwire\""));
     }
-    if why == NotProven::Address {
-        // Its body was not read.
-        response = close(response);
-    }
     ("refused", response)
+}
+
+/// The answer to a request whose head alone shows that the sender is not proven. Its body is not read.
+fn turned_away(source: &Source, why: NotProven) -> (&'static str, Response) {
+    let (outcome, response) = not_proven(source, why);
+    (outcome, close(response))
 }
 
 fn not_read(err: &BodyError, source: &Source) -> (&'static str, Response) {
@@ -271,4 +301,59 @@ fn unavailable(why: &str) -> Response {
 fn close(mut response: Response) -> Response {
     response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use tower::ServiceExt;
+
+    use super::super::settings::Proof;
+    use super::super::verify::Verifier;
+    use super::*;
+    use crate::event::{LaneCount, Markup};
+    use crate::queue::memory::Memory;
+    use crate::setting::Secret;
+
+    fn door() -> Door {
+        let proof = Proof { secrets: vec![Secret::new("hush")], token: Some(Secret::new("token")), basic: None };
+        let base_url = "https://acme.example".parse().expect("a base URL");
+        let source = Source { connection: "acme".parse().expect("a name"), base_url, verifier: Verifier::new(&proof) };
+        let queue = Arc::new(Memory::new(LaneCount::default(), 1));
+        Door::new(vec![source], queue, Clock::system(), |_: Markup<'_>| String::new(), Settings::default())
+    }
+
+    fn request(method: &str, token: &str, signature: Option<&str>, body: Body) -> Request<Body> {
+        let request = Request::builder().method(method).uri(format!("/hooks/acme/{token}")).header("content-length", 25 << 20);
+        signature
+            .into_iter()
+            .fold(request, |request, signature| request.header("x-hub-signature", signature))
+            .body(body)
+            .expect("a request")
+    }
+
+    /// The time does not pass: whoever waited for the body would answer 408.
+    #[tokio::test(start_paused = true)]
+    async fn a_stranger_is_turned_away_before_the_body() {
+        let unsent = || Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
+        let formed = format!("sha256={}", "0".repeat(64));
+        for (token, signature, status) in [
+            ("wrong", Some(formed.as_str()), 401),
+            ("token", None, 401),
+            ("token", Some("sha1=00"), 401),
+            ("token", Some("nonsense"), 401),
+            ("token", Some(formed.as_str()), 408),
+        ] {
+            let answer = router(door()).oneshot(request("POST", token, signature, unsent())).await.expect("an answer");
+            assert_eq!(answer.status().as_u16(), status, "{token} {signature:?}");
+            assert_eq!(answer.headers().get(header::CONNECTION).map(|value| value.as_bytes()), Some(b"close".as_slice()), "{token}");
+        }
+    }
+
+    #[tokio::test]
+    async fn another_method_is_refused() {
+        for method in ["GET", "HEAD", "PUT"] {
+            let answer = router(door()).oneshot(request(method, "token", None, Body::empty())).await.expect("an answer");
+            assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED, "{method}");
+        }
+    }
 }

@@ -70,7 +70,9 @@ pub struct WebhookSettings {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BasicSettings {
+    /// The user name in the URL of the webhook.
     pub username: String,
+    /// The password in the URL of the webhook.
     pub password: SecretSource,
 }
 

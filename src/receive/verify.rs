@@ -88,13 +88,27 @@ impl Verifier {
         Self { keys, token: proof.token.clone(), basic: proof.basic.clone() }
     }
 
-    pub fn verify<T: AsRef<[u8]>>(&self, body: T, credentials: Credentials<'_>) -> Result<Verified<T>, NotProven> {
+    /// Everything but whether the signature fits the body: so a sender that cannot be proven is refused before its body is read.
+    pub(super) fn check_before_body(&self, credentials: Credentials<'_>) -> Result<(), NotProven> {
         self.check_token(credentials.token)?;
         self.check_basic(credentials.authorization)?;
-        if !self.keys.is_empty() {
-            self.check_signature(body.as_ref(), credentials.signature.ok_or(NotProven::NoSignature)?)?;
+        self.signature(credentials).map(|_| ())
+    }
+
+    pub fn verify<T: AsRef<[u8]>>(&self, body: T, credentials: Credentials<'_>) -> Result<Verified<T>, NotProven> {
+        self.check_before_body(credentials)?;
+        if let Some(signature) = self.signature(credentials)? {
+            self.check_signature(body.as_ref(), &signature)?;
         }
         Ok(Verified(body))
+    }
+
+    /// None: no signature is due.
+    fn signature(&self, credentials: Credentials<'_>) -> Result<Option<Signature>, NotProven> {
+        if self.keys.is_empty() {
+            return Ok(None);
+        }
+        Signature::read(credentials.signature.ok_or(NotProven::NoSignature)?).map(Some)
     }
 
     /// Whether a sender that was not proven is to be told that user name and password are wanted.
@@ -118,17 +132,41 @@ impl Verifier {
         if bool::from(given.ct_eq(expected.expose().as_bytes())) { Ok(()) } else { Err(NotProven::Token) }
     }
 
-    fn check_signature(&self, body: &[u8], header: &[u8]) -> Result<(), NotProven> {
+    fn check_signature(&self, body: &[u8], Signature { method, digest }: &Signature) -> Result<(), NotProven> {
+        let fits = |keys: &Keys| match method {
+            Method::Sha256 => fits(&keys.sha256, body, digest),
+            Method::Sha384 => fits(&keys.sha384, body, digest),
+            Method::Sha512 => fits(&keys.sha512, body, digest),
+        };
+        if self.keys.iter().any(fits) { Ok(()) } else { Err(NotProven::Signature) }
+    }
+}
+
+/// `METHOD=DIGEST`, as the header says.
+struct Signature {
+    method: Method,
+    digest: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Method {
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+impl Signature {
+    fn read(header: &[u8]) -> Result<Self, NotProven> {
         let text = std::str::from_utf8(header).map_err(|_| NotProven::Malformed)?;
         let (method, digest) = text.split_once('=').ok_or(NotProven::Malformed)?;
         let digest = hex::decode(digest).map_err(|_| NotProven::Malformed)?;
-        let fits = |keys: &Keys| match method {
-            "sha256" => fits(&keys.sha256, body, &digest),
-            "sha384" => fits(&keys.sha384, body, &digest),
-            "sha512" => fits(&keys.sha512, body, &digest),
-            _ => false,
+        let method = match (method, digest.len()) {
+            ("sha256", 32) => Method::Sha256,
+            ("sha384", 48) => Method::Sha384,
+            ("sha512", 64) => Method::Sha512,
+            _ => return Err(NotProven::Signature),
         };
-        if self.keys.iter().any(fits) { Ok(()) } else { Err(NotProven::Signature) }
+        Ok(Self { method, digest })
     }
 }
 
@@ -192,6 +230,23 @@ mod tests {
         check(Some(&format!("sha999={right}")), NotProven::Signature);
         check(Some(&format!("sha256={}", "zz".repeat(32))), NotProven::Malformed);
         check(Some(&format!("sha256={}0", &right[..63])), NotProven::Signature);
+    }
+
+    #[test]
+    fn only_the_digest_waits_for_the_body() {
+        let both = verifier(&["a secret"], Some("token-1"));
+        let formed = format!("sha512={}", "0".repeat(128));
+        for (header, token, expected) in [
+            (Some(formed.as_str()), Some("token-1"), Ok(())),
+            (Some(formed.as_str()), Some("token-2"), Err(NotProven::Token)),
+            (Some("sha999=00"), Some("token-1"), Err(NotProven::Signature)),
+            (Some("sha256=00"), Some("token-1"), Err(NotProven::Signature)),
+            (Some("formless"), Some("token-1"), Err(NotProven::Malformed)),
+            (None, Some("token-1"), Err(NotProven::NoSignature)),
+        ] {
+            assert_eq!(both.check_before_body(claims(header.map(str::as_bytes), token)), expected, "{header:?}");
+        }
+        assert_eq!(verifier(&[], None).check_before_body(Credentials::default()), Ok(()));
     }
 
     #[test]

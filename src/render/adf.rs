@@ -76,7 +76,7 @@ fn is_inline(node: &Value) -> bool {
         "text" | "hardBreak" | "mention" | "emoji" | "date" | "status" | "inlineCard" | "mediaInline" | "media" | "placeholder"
         | "inlineExtension" | "image" | "unsupportedInline" => true,
         "rule" | "codeBlock" | "paragraph" | "heading" | "blockCard" | "embedCard" => false,
-        // A node that nobody knows stands where its parts can stand.
+        // An unknown node is inline if it holds nothing but text.
         _ => content(node).is_empty() || content(node).iter().all(|child| kind(child) == "text"),
     }
 }

@@ -25,7 +25,7 @@ impl fmt::Display for PathSuffix {
 }
 
 impl FromStr for PathSuffix {
-    /// Why not, as the end of a sentence about the path.
+    /// Why the path is refused, worded as the end of a sentence about it.
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {

@@ -47,12 +47,14 @@ pub struct LiteralSecret(String);
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EnvSource {
+    /// The environment variable that holds the secret.
     pub env: String,
 }
 
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileSource {
+    /// A file that holds the secret; a line break at its end is ignored.
     pub file: std::path::PathBuf,
 }
 

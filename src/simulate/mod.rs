@@ -44,7 +44,6 @@ pub struct Simulation {
     site: Arc<Mutex<Site>>,
     settings: Arc<Settings>,
     sender: deliver::Sender,
-    rest: rest::Rest,
     slack: Slack,
     jira_url: String,
     slack_url: String,
@@ -70,7 +69,6 @@ impl Simulation {
             sender: deliver::Sender::new(&settings, tasks)?,
             site,
             settings,
-            rest,
             slack,
             jira_url,
             slack_url,
@@ -191,11 +189,6 @@ impl Simulation {
     /// One line per action from now on, as in `Mira Falk moved DOCS-4 to On Hold`.
     pub fn actions(&self) -> broadcast::Receiver<String> {
         self.actions.subscribe()
-    }
-
-    /// The next `count` REST requests are answered 429.
-    pub fn limit_rest_next(&self, count: u32) {
-        self.rest.limit_next(count);
     }
 }
 

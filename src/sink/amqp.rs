@@ -23,6 +23,7 @@ pub struct Settings {
     /// Together with `password`.
     #[serde(default)]
     pub username: Option<String>,
+    /// The password of `username`.
     #[serde(default)]
     pub password: Option<SecretSource>,
     /// With `amqps:`, authorities that are trusted besides the system's (PEM).

@@ -22,6 +22,7 @@ pub struct Settings {
     /// The user of SASL, together with `password`.
     #[serde(default)]
     pub username: Option<String>,
+    /// The password of `username`.
     #[serde(default)]
     pub password: Option<SecretSource>,
     /// How `username` proves itself.

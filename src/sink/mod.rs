@@ -77,11 +77,9 @@ pub struct Traits {
     pub for_people: bool,
 }
 
-/// It is done.
+/// The delivery is done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Receipt {
-    /// What the other side calls it, if it gave it a name (a message's `ts`).
-    pub reference: Option<String>,
     /// The message whose thread it is in: its own name where it begins one. None: there are no threads.
     pub thread: Option<String>,
 }
@@ -94,18 +92,36 @@ pub enum Scope {
     Target,
 }
 
-/// How it did not go, by what to do next.
+/// Why a delivery did not succeed; each variant says what to do next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SinkError {
     /// Wait: never counted, never a dead letter by itself.
     #[error("{reason}")]
     Unavailable { scope: Scope, retry_after: Option<Duration>, reason: String },
+    /// The request may have arrived, and no whole answer came back: wait as for a sink that is not available, but it may be done already.
+    #[error("{reason}")]
+    Unanswered { reason: String },
     /// Count, and try again later.
     #[error("{reason}")]
     Failed { reason: String },
     /// Waiting does not help: a dead letter (`Target`), or the sink is paused until somebody mends it (`Sink`).
     #[error("{reason}")]
     Refused { scope: Scope, reason: String },
+}
+
+impl SinkError {
+    /// Whether nothing can have come of it: there was no connection, or the other side answered in full that it does not take it.
+    pub fn certainly_not_sent(&self) -> bool {
+        !matches!(self, Self::Unanswered { .. })
+    }
+
+    /// The same of a call that only asked something: whatever became of it, nothing was sent.
+    pub fn of_a_question(self) -> Self {
+        match self {
+            Self::Unanswered { reason } => Self::Unavailable { scope: Scope::Sink, retry_after: None, reason },
+            other => other,
+        }
+    }
 }
 
 #[async_trait]

@@ -32,21 +32,20 @@ pub(super) fn client(timeout: Duration, reach: Reach) -> Result<Client, BuildErr
     })
 }
 
-/// What a call that brought no answer means.
+/// What a call that brought no answer means. Only what kept a connection from being made is certain to have sent nothing.
 pub(super) fn trouble(err: reqwest::Error) -> SinkError {
     let err = err.without_url();
     if let Some(refused) = causes(&err).find_map(|cause| cause.downcast_ref::<RefusedAddress>()) {
         return SinkError::Refused { scope: Scope::Sink, reason: refused.to_string() };
     }
     let cause = deepest(&err);
-    let reason = match (err.is_connect(), err.is_timeout()) {
-        (true, true) => "no connection in time".to_owned(),
-        (true, false) => format!("no connection: {cause}"),
-        (false, true) => "no answer in time".to_owned(),
-        (false, false) if err.is_builder() => return SinkError::Failed { reason: format!("the request cannot be made: {cause}") },
-        (false, false) => format!("the connection broke: {cause}"),
-    };
-    unavailable(reason)
+    match (err.is_connect(), err.is_timeout()) {
+        (true, true) => unavailable("no connection in time"),
+        (true, false) => unavailable(format!("no connection: {cause}")),
+        (false, true) => SinkError::Unanswered { reason: "no answer in time".to_owned() },
+        (false, false) if err.is_builder() => SinkError::Failed { reason: format!("the request cannot be made: {cause}") },
+        (false, false) => SinkError::Unanswered { reason: format!("the connection broke: {cause}") },
+    }
 }
 
 /// What an answer means that is not a success, where nothing but its status tells. `who` answered, as it begins the reason.
@@ -100,6 +99,7 @@ mod tests {
                 SinkError::Unavailable { scope, .. } => ("unavailable", Some(scope)),
                 SinkError::Refused { scope, .. } => ("refused", Some(scope)),
                 SinkError::Failed { .. } => ("failed", None),
+                SinkError::Unanswered { .. } => ("unanswered", None),
             }
         }
         for status in [301, 302, 303, 307, 308, 401, 403, 410] {
@@ -135,12 +135,29 @@ mod tests {
         let endpoint = Endpoint::start(None).await;
         let client = client(Duration::from_millis(50), Reach::Anywhere).expect("a client");
         let slow = client.get(format!("{}/hush?token=hush", endpoint.url)).send().await.expect_err("no answer");
-        assert_eq!(trouble(slow), unavailable("no answer in time"));
+        assert_eq!(trouble(slow), SinkError::Unanswered { reason: "no answer in time".to_owned() });
         // A port that was free a moment ago.
         let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.and_then(|listener| listener.local_addr()).expect("an address");
         let closed = client.get(format!("http://{free}/hush")).send().await.expect_err("no connection");
         let SinkError::Unavailable { scope: Scope::Sink, reason, .. } = trouble(closed) else { panic!("it may come back") };
         assert!(reason.starts_with("no connection: Connection refused") && !reason.contains("hush"), "{reason}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_breaks_after_the_request_leaves_in_doubt_whether_it_was_taken() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let read_and_close = async {
+            let (mut connection, _) = listener.accept().await.expect("a connection");
+            let mut request = [0; 1024];
+            tokio::io::AsyncReadExt::read(&mut connection, &mut request).await.expect("a request")
+        };
+        let client = client(Duration::from_secs(10), Reach::Anywhere).expect("a client");
+        let (answer, read) = tokio::join!(client.get(format!("http://{address}/hush")).send(), read_and_close);
+        let broken = trouble(answer.expect_err("no answer"));
+        assert!(read > 0);
+        assert!(matches!(&broken, SinkError::Unanswered { reason } if !reason.contains("hush")), "{broken}");
+        assert!(!broken.certainly_not_sent() && broken.of_a_question().certainly_not_sent());
     }
 
     #[tokio::test]

@@ -51,7 +51,7 @@ impl Sink for Shadow {
 
     async fn deliver(&self, batch: &[Enriched]) -> Vec<Result<Receipt, SinkError>> {
         let shadows = batch.iter().map(|delivery| self.row(delivery)).collect();
-        // A receipt without a reference: a thread that was never begun must not be answered to once the sink sends.
+        // A receipt without a thread: one that was never begun must not be answered to once the sink sends.
         let unavailable = |err: StoreError| SinkError::Unavailable { scope: Scope::Sink, retry_after: None, reason: err.to_string() };
         let answer = self.store.write(Write { shadows, ..Write::default() }).await.map(|()| Receipt::default()).map_err(unavailable);
         vec![answer; batch.len()]

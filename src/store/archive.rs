@@ -10,6 +10,7 @@ use super::rows::{ArchiveRow, Archived};
 use super::{Store, StoreError, set};
 use crate::clock::Timestamp;
 use crate::event::{Entity, Envelope, Event, EventId, Keyed, LaneId, Position};
+use crate::setting::ConnectionName;
 
 /// Bodies beyond this are packed on another thread, which takes them longer than half a millisecond.
 const PACKED_HERE_MAX: usize = 256 * 1024;
@@ -71,9 +72,9 @@ fn issue(event: &Event) -> (Option<String>, Option<String>) {
     }
 }
 
-/// A position as a column: dense from 1, so it never comes near the end of the range.
+/// A position as a column: dense from 1, so it never comes near the end of the range. Those of an earlier road are below zero (`road`).
 pub(super) fn number(position: Position) -> i64 {
-    i64::try_from(position.0).unwrap_or(i64::MAX)
+    position.0.cast_signed()
 }
 
 pub(super) async fn keep(connection: &mut Connection, rows: impl Iterator<Item = &Packed>) -> Result<(), StoreError> {
@@ -135,7 +136,7 @@ pub(super) fn lane(lane: i64) -> LaneId {
 }
 
 pub(super) fn position(position: i64) -> Position {
-    Position(u64::try_from(position).unwrap_or(0))
+    Position(position.cast_unsigned())
 }
 
 #[derive(FromRow)]
@@ -161,7 +162,7 @@ impl Store {
         row.map(Archived::try_from).transpose()
     }
 
-    /// Everything about the issues that ever had this key, oldest first: an old key follows the move.
+    /// Everything about the issues that ever had this key, oldest first: an old key follows the move. What cannot be read is left out.
     pub async fn archived_by_key(&self, key: &str) -> Result<Vec<Archived>, StoreError> {
         // A join: SQLite would read the whole archive for an `IN` over a union.
         let sql = "SELECT archive.event_id, archive.lane, archive.position, archive.envelope FROM \
@@ -169,7 +170,16 @@ impl Store {
             AS known JOIN archive ON archive.connection = known.connection AND archive.issue_id = known.issue_id \
             ORDER BY archive.received_at, archive.lane, archive.position, archive.number";
         let rows: Vec<Stored> = self.fetch(Statement::new(sql).bind(key).bind(key)).await?;
-        rows.into_iter().map(Archived::try_from).collect()
+        let read = |row: Stored| Archived::try_from(row).inspect_err(|err| tracing::error!("an event of `{key}` is left out: {err}")).ok();
+        Ok(rows.into_iter().filter_map(read).collect())
+    }
+
+    /// Whether anything is known that came from this connection.
+    pub async fn has_events_of(&self, connection: &ConnectionName) -> Result<bool, StoreError> {
+        let sql = "SELECT connection FROM (SELECT connection FROM archive WHERE connection = ? LIMIT 1) AS kept \
+            UNION ALL SELECT connection FROM (SELECT connection FROM tickets WHERE connection = ? LIMIT 1) AS known";
+        let rows: Vec<(String,)> = self.fetch(Statement::new(sql).bind(connection.as_str()).bind(connection.as_str())).await?;
+        Ok(!rows.is_empty())
     }
 
     /// How many different events the archive holds.

@@ -62,7 +62,7 @@ fn values<'a>(row: &'a &JournalRow) -> [Value<'a>; 11] {
 /// One step: what has ended long ago and is not a dead letter that somebody may still look at. Returns how many rows went.
 pub(super) async fn expire(connection: &mut Connection, before: Timestamp, limit: i64) -> Result<u64, StoreError> {
     connection.hold_off_parking().await?;
-    // Said twice: Postgres looks at the outer condition again when another process has just written the row.
+    // The condition stands twice, because Postgres checks only the outer one again when another process has just written the row.
     let sql = "DELETE FROM journal WHERE at < ? AND progress <> 'started' AND (event_id, sink, target, generation) IN \
         (SELECT event_id, sink, target, generation FROM journal WHERE at < ? AND progress <> 'started' AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.event_id = journal.event_id \
         AND parked.sink = journal.sink AND parked.target = journal.target AND parked.generation = journal.generation) \

@@ -14,6 +14,7 @@ mod lead;
 mod parked;
 mod people;
 mod replays;
+mod road;
 mod rows;
 mod set;
 mod settings;
@@ -35,7 +36,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use db::{Look, Tables};
 pub use lead::Lead;
 pub use rows::{
-    ArchiveRow, Archived, ChangeRow, CommentRow, DeadFilter, DeadSelection, DeliveryKey, Ended, EventFilter, EventPlace, JournalRow,
+    ArchiveRow, Archived, ChangeRow, CommentRow, DeadFilter, DeadSelection, DeliveryKey, Due, Ended, EventFilter, EventPlace, JournalRow,
     Parked, ParkedRow, ParkedState, Progress, ProjectRow, Replay, ReplayCounts, ReplayLane, ReplayPlace, ReplayState, ReplayStep,
     ShadowFilter, ShadowRow, ThreadRow, TicketEffect, TicketRow, UserRow, Version, Waiting, WaitingKey, Write,
 };

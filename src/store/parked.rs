@@ -8,13 +8,17 @@ use sqlx::FromRow;
 use super::archive;
 use super::db::{Connection, Statement, Value};
 use super::rows::{DeliveryKey, ParkedRow, ParkedState, Waiting};
+use super::writer::Order;
 use super::{Store, StoreError, set};
 use crate::clock::Timestamp;
 use crate::event::{EventId, PartitionKey};
+use crate::setting::SinkName;
 
 pub(super) const COLUMNS: &str = "id, event_id, sink, target, generation, rule, lane, position, partition_key, state, \
     not_before, attempts, first_at, last_at, reason";
 
+/// What the journal says of what waited for a sink that was given up.
+const GIVEN_UP: &str = "its sink is no longer in the configuration and was given up";
 /// Without the letters that look like digits.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
@@ -102,22 +106,26 @@ pub(super) async fn tried(connection: &mut Connection, rows: impl Iterator<Item 
 /// Sets the time of all waiting rows concerned, earlier or later; of a target only later, because what waits longer there has a reason of
 /// its own. Rare, so one statement each.
 pub(super) async fn postpone(connection: &mut Connection, waiting: &Waiting, until: Timestamp) -> Result<(), StoreError> {
-    let (sink, target, key) = match waiting {
-        Waiting::Sink(sink) => (sink, None, None),
-        Waiting::Target(sink, target) => (sink, Some(target), None),
-        Waiting::Key(sink, target, key) => (sink, Some(target), Some(key)),
+    let (Waiting::Target(sink, target) | Waiting::Key(sink, target, _)) = waiting;
+    let statement = Statement::new("UPDATE parked SET not_before = ? WHERE state = 'waiting' AND sink = ? AND target = ?");
+    let statement = statement.bind(until.ms()).bind(sink.as_str()).bind(&**target);
+    let statement = match waiting {
+        Waiting::Target(..) => statement.push(" AND not_before < ?").bind(until.ms()),
+        Waiting::Key(_, _, key) => statement.push(" AND partition_key = ?").bind(key.as_str()),
     };
-    let mut statement = Statement::new("UPDATE parked SET not_before = ? WHERE state = 'waiting' AND sink = ?");
-    statement = statement.bind(until.ms()).bind(sink.as_str());
-    if let Some(target) = target {
-        statement = statement.push(" AND target = ?").bind(&**target);
-    }
-    if let Some(key) = key {
-        statement = statement.push(" AND partition_key = ?").bind(key.as_str());
-    } else if target.is_some() {
-        statement = statement.push(" AND not_before < ?").bind(until.ms());
-    }
     connection.execute(statement).await.map(drop)
+}
+
+/// Ends what waits for a sink that nobody configures any more, and its replays. The journal says why. Returns how many deliveries waited.
+pub(super) async fn give_up(connection: &mut Connection, sink: &SinkName, at: Timestamp) -> Result<u64, StoreError> {
+    let sql = "INSERT INTO journal (event_id, sink, target, generation, rule, progress, reason, at, attempts, unclean_runs, shadowed) \
+        SELECT event_id, sink, target, generation, rule, 'dead', ?, ?, attempts, 0, 0 FROM parked WHERE state = 'waiting' AND sink = ? \
+        ON CONFLICT (event_id, sink, target, generation) DO UPDATE SET progress = excluded.progress, reason = excluded.reason, \
+        at = excluded.at WHERE journal.progress IN ('started', 'tried')";
+    connection.execute(Statement::new(sql).bind(GIVEN_UP).bind(at.ms()).bind(sink.as_str())).await?;
+    let replays = "UPDATE replay_lanes SET state = 'stopped' WHERE state = 'open' AND sink = ?";
+    connection.execute(Statement::new(replays).bind(sink.as_str())).await?;
+    connection.execute(Statement::new("DELETE FROM parked WHERE state = 'waiting' AND sink = ?").bind(sink.as_str())).await
 }
 
 #[derive(FromRow)]
@@ -168,6 +176,11 @@ impl TryFrom<Stored> for ParkedRow {
 }
 
 impl Store {
+    /// Ends what waits for a sink that nobody configures any more; its dead letters stay. Returns how many deliveries waited.
+    pub async fn give_up(&self, sink: &SinkName, now: Timestamp) -> Result<u64, StoreError> {
+        self.order_and_wake(Order::GiveUp { sink: sink.clone(), at: now }).await
+    }
+
     /// Parked rows (waiting and dead) of these events in all sinks.
     pub async fn parked_of_events(&self, events: &[EventId]) -> Result<Vec<ParkedRow>, StoreError> {
         let ids: Vec<&str> = events.iter().map(EventId::as_str).collect();

@@ -195,8 +195,8 @@ impl Store {
         rows.into_iter().map(ReplayLane::try_from).collect()
     }
 
-    /// The next events of a lane, in its order.
-    pub async fn replayed(&self, lane: &ReplayLane, most: usize) -> Result<Vec<(ReplayPlace, Archived)>, StoreError> {
+    /// The next events of a lane, in its order; in place of one that cannot be read, why.
+    pub async fn replayed(&self, lane: &ReplayLane, most: usize) -> Result<Vec<(ReplayPlace, Result<Archived, StoreError>)>, StoreError> {
         let sql = "SELECT number, event_id, lane, position, envelope FROM archive WHERE lane = ? AND position >= ? AND position <= ? \
             AND (position, number) > (?, ?) AND received_at >= ? AND received_at <= ? ORDER BY position, number LIMIT ?";
         let after = archive::number(lane.after.position);
@@ -206,10 +206,11 @@ impl Store {
         let rows: Vec<Kept> = self.fetch(statement).await?;
         let read = |row: Kept| {
             let position = archive::position(row.position);
-            let archived = Archived { envelope: archive::unpack(&row.event_id, &row.envelope)?, lane: archive::lane(row.lane), position };
-            Ok((ReplayPlace { position, number: row.number }, archived))
+            let lane = archive::lane(row.lane);
+            let archived = archive::unpack(&row.event_id, &row.envelope).map(|envelope| Archived { envelope, lane, position });
+            (ReplayPlace { position, number: row.number }, archived)
         };
-        rows.into_iter().map(read).collect()
+        Ok(rows.into_iter().map(read).collect())
     }
 
     /// Orders, newest first.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::StoreError;
 use crate::clock::Timestamp;
 use crate::event::Position;
 use crate::event::{Envelope, EventId, LaneId, PartitionKey};
@@ -130,6 +131,14 @@ pub struct Parked {
     pub envelope: Arc<Envelope>,
 }
 
+/// Those whose time has come.
+#[derive(Debug, Clone, Default)]
+pub struct Due {
+    pub parked: Vec<Parked>,
+    /// Whose envelope this program cannot read, and why: a newer one may have written it.
+    pub unreadable: Vec<(ParkedRow, StoreError)>,
+}
+
 /// Somebody waits here, so what comes later goes behind: one per target and partition key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitingKey {
@@ -142,8 +151,6 @@ pub struct WaitingKey {
 /// Which waiting rows a change of time concerns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Waiting {
-    /// All of a sink (it was resumed, or its outage ended).
-    Sink(SinkName),
     /// All of one target of a sink (a rate limit): never earlier than they wait for already.
     Target(SinkName, Arc<str>),
     /// All of one issue to one target (its first delivery failed).

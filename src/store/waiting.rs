@@ -8,7 +8,7 @@ use sqlx::FromRow;
 
 use super::db::Statement;
 use super::parked::{COLUMNS, Stored};
-use super::rows::{Parked, ParkedRow, WaitingKey};
+use super::rows::{Due, Parked, ParkedRow, WaitingKey};
 use super::{Store, StoreError, archive};
 use crate::clock::Timestamp;
 use crate::event::{LaneId, PartitionKey};
@@ -19,19 +19,10 @@ const OLDER: &str = "SELECT 1 FROM parked AS older WHERE older.sink = mine.sink 
     AND older.partition_key = mine.partition_key AND older.state = 'waiting' AND (older.position, older.id) < (mine.position, mine.id)";
 
 #[derive(FromRow)]
-struct Due {
+struct Found {
     #[sqlx(flatten)]
     row: Stored,
     envelope: Vec<u8>,
-}
-
-impl TryFrom<Due> for Parked {
-    type Error = StoreError;
-
-    fn try_from(due: Due) -> Result<Self, StoreError> {
-        let envelope = archive::unpack(&due.row.event_id, &due.envelope)?;
-        Ok(Self { row: ParkedRow::try_from(due.row)?, envelope })
-    }
 }
 
 impl Store {
@@ -53,8 +44,8 @@ impl Store {
         Ok(rows.into_iter().map(key).collect())
     }
 
-    /// Waiting rows whose time has come, oldest first (position, then id).
-    pub async fn due(&self, sink: &SinkName, lane: LaneId, now: Timestamp, limit: usize) -> Result<Vec<Parked>, StoreError> {
+    /// Waiting rows whose time has come, oldest first (position, then id). What stands behind one that cannot be read waits with it.
+    pub async fn due(&self, sink: &SinkName, lane: LaneId, now: Timestamp, limit: usize) -> Result<Due, StoreError> {
         // The plus keeps SQLite from going by time and sorting everything that is due only to take the first few.
         let sql = format!(
             "SELECT due.*, archive.envelope FROM (SELECT {COLUMNS} FROM parked AS mine WHERE sink = ? AND lane = ? AND state = 'waiting' \
@@ -62,18 +53,20 @@ impl Store {
             JOIN archive ON archive.event_id = due.event_id ORDER BY due.position, due.id"
         );
         let statement = Statement::new(sql).bind(sink.as_str()).bind(i64::from(lane.0)).bind(now.ms()).bind(now.ms());
-        let rows: Vec<Due> = self.fetch(statement.bind(super::limit(limit))).await?;
-        rows.into_iter().map(Parked::try_from).collect()
-    }
-
-    /// When the next waiting row of this lane is due. Only the oldest of each issue and target counts: the others wait for it.
-    pub async fn next_due(&self, sink: &SinkName, lane: LaneId) -> Result<Option<Timestamp>, StoreError> {
-        let sql = format!(
-            "SELECT not_before FROM parked AS mine WHERE sink = ? AND lane = ? AND state = 'waiting' AND NOT EXISTS ({OLDER}) \
-            ORDER BY not_before LIMIT 1"
-        );
-        let next: Option<(i64,)> = self.fetch_one(Statement::new(sql).bind(sink.as_str()).bind(i64::from(lane.0))).await?;
-        Ok(next.map(|(next,)| Timestamp::from_ms(next)))
+        let rows: Vec<Found> = self.fetch(statement.bind(super::limit(limit))).await?;
+        let mut due = Due::default();
+        for found in rows {
+            let envelope = archive::unpack(&found.row.event_id, &found.envelope);
+            let row = ParkedRow::try_from(found.row)?;
+            let is_before =
+                |(first, _): &(ParkedRow, StoreError)| first.key.target == row.key.target && first.partition_key == row.partition_key;
+            match envelope {
+                _ if due.unreadable.iter().any(is_before) => {}
+                Ok(envelope) => due.parked.push(Parked { row, envelope }),
+                Err(err) => due.unreadable.push((row, err)),
+            }
+        }
+        Ok(due)
     }
 
     /// How many of each sink wait for just this reason.

@@ -11,9 +11,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::archive::{self, Packed};
 use super::db::{Connection, Db};
 use super::rows::{DeadSelection, Replay, Write};
-use super::{StoreError, Worker, control, dead, journal, parked, replays, shadows, threads, tickets, workers};
+use super::{StoreError, Worker, control, dead, journal, parked, replays, road, shadows, threads, tickets, workers};
 use crate::backoff::Backoff;
 use crate::clock::Timestamp;
+use crate::event::LaneCount;
 use crate::setting::SinkName;
 
 /// Writes in one transaction. More would only make everybody wait for the slowest.
@@ -46,6 +47,8 @@ pub(super) enum Order {
     SetControl { name: String, value: Option<String>, at: Timestamp },
     RetryDead { which: DeadSelection, now: Timestamp },
     DropDead { which: DeadSelection },
+    GiveUp { sink: SinkName, at: Timestamp },
+    EnterRoad { road: String, lanes: LaneCount, at: Timestamp },
     ExpireArchive { before: Timestamp, limit: i64 },
     ExpireJournal { before: Timestamp, limit: i64 },
     ExpireShadows { before: Timestamp, limit: i64 },
@@ -203,6 +206,14 @@ async fn perform(connection: &mut Connection, work: Work<'_>) -> Result<u64, Sto
         Work::Order(Order::DropDead { which }) => {
             control::tell(connection).await?;
             dead::drop(connection, which).await
+        }
+        Work::Order(Order::GiveUp { sink, at }) => {
+            control::tell(connection).await?;
+            parked::give_up(connection, sink, *at).await
+        }
+        Work::Order(Order::EnterRoad { road, lanes, at }) => {
+            control::tell(connection).await?;
+            road::enter(connection, road, *lanes, *at).await
         }
         Work::Order(Order::ExpireArchive { before, limit }) => archive::expire(connection, *before, *limit).await,
         Work::Order(Order::ExpireJournal { before, limit }) => journal::expire(connection, *before, *limit).await,

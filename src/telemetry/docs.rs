@@ -2,7 +2,7 @@
 
 use super::metrics::{METRICS, Metric, Type};
 use super::process::FIGURES;
-use super::record::{ATTEMPT_RESULTS, DELIVERY_OUTCOMES, WEBHOOK_OUTCOMES};
+use super::record::{ATTEMPT_RESULTS, DELIVERY_OUTCOMES, GUARDS, WEBHOOK_OUTCOMES};
 
 /// The page as it stands in `schemas/metrics.md`.
 pub fn markdown() -> String {
@@ -22,6 +22,7 @@ pub fn markdown() -> String {
         ("outcome` of `ticketwire_webhook_requests_total", WEBHOOK_OUTCOMES),
         ("outcome` of `ticketwire_deliveries_total", DELIVERY_OUTCOMES),
         ("result` of `ticketwire_delivery_attempts_total", ATTEMPT_RESULTS),
+        ("guard` of `ticketwire_withheld_total", GUARDS),
     ] {
         page.push_str(&format!("- `{name}`: `{}`\n", values.join("`, `")));
     }

@@ -26,7 +26,7 @@ const SILENT: &str = "lapin";
 
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// Mend the level that was given.
+    /// The given level is wrong and must be corrected.
     #[error("`{level}` is no log level: {reason}; write `info`, `debug`, or `ticketwire::deliver=debug,info`")]
     Level { level: String, reason: ParseError },
     /// Somebody installed another one before: a mistake in this program.
@@ -61,10 +61,10 @@ pub struct Levels {
 }
 
 impl Levels {
-    /// From now on this one.
+    /// Changes the level of the running process.
     pub fn set(&self, level: &str) -> Result<(), LogError> {
         let filter = filter(level)?;
-        // Gone only where logging itself is.
+        // This fails only if the subscriber is gone, and then nothing is logged at all.
         let _ = self.handle.reload(Capped { filter });
         Ok(())
     }

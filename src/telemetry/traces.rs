@@ -25,12 +25,12 @@ pub use settings::{Collector, TraceSettings, WrongTraces};
 
 /// Whether this build can send traces.
 pub const TRACES_ARE_BUILT: bool = cfg!(feature = "otel");
-/// Only what bears it is a span of ours.
+/// The target of our own spans: spans with any other target are not sent.
 const TARGET: &str = "ticketwire::traces";
 
 #[derive(Debug, thiserror::Error)]
 pub enum TracesError {
-    /// Mend the machine: no TLS, no thread.
+    /// The machine is at fault: TLS cannot be set up, or no thread can be started.
     #[error("traces cannot be sent: {0}")]
     Client(String),
 }
@@ -48,7 +48,7 @@ pub struct Worked<'a> {
     pub kind: &'static str,
     pub issue_key: Option<&'a str>,
     pub attempt: u32,
-    /// As the envelope brought it.
+    /// The trace context that the envelope carries.
     pub traceparent: Option<&'a str>,
 }
 
@@ -65,7 +65,7 @@ impl Span {
         ))
     }
 
-    /// A part of this one: so many events put on the road.
+    /// A child of this span: `events` events are published to the queue.
     pub fn publish(&self, events: usize) -> Self {
         Self(info_span!(
             target: TARGET, parent: &self.0, "queue publish", otel.kind = "producer", otel.status_code = Empty, events = number(events),
@@ -85,7 +85,7 @@ impl Span {
         Self(span)
     }
 
-    /// A request to Jira, as a part of the span that waits for it; none where nobody's does.
+    /// A request to Jira, as a child of the span that waits for it; no span if no span waits.
     pub fn ask_jira(connection: &str, endpoint: &'static str) -> Self {
         if tracing::Span::current().is_none() {
             return Self::none();
@@ -96,7 +96,7 @@ impl Span {
         ))
     }
 
-    /// What goes into the envelope; none without traces.
+    /// The trace context for the envelope; `None` without traces.
     pub fn traceparent(&self) -> Option<String> {
         if self.0.is_disabled() { None } else { context::traceparent(&self.0) }
     }

@@ -10,8 +10,8 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use ticketwire::clock::Timestamp;
-use ticketwire::event::{Envelope, Event, Kind, Markup, Restricted, ToMarkdown, structured};
-use ticketwire::jira::{Headers, Received, normalize};
+use ticketwire::event::{Data, Envelope, Event, Kind, Markup, Restricted, ToMarkdown, structured};
+use ticketwire::jira::{Headers, Received, identify, normalize};
 
 const RECEIVED_MS: i64 = 1_765_450_000_000;
 
@@ -90,6 +90,31 @@ fn every_body_becomes_the_frozen_events() {
     let added: Vec<_> = actual.difference(&expected).collect();
     let lost: Vec<_> = expected.difference(&actual).collect();
     assert!(added.is_empty() && lost.is_empty(), "not as frozen: {added:#?}\nbut frozen: {lost:#?}");
+}
+
+#[test]
+fn what_is_identified_is_what_is_normalized() {
+    for (name, body) in own_bodies() {
+        let received = Received {
+            connection: &"acme".parse().expect("a name"),
+            base_url: &"https://acme.atlassian.net".parse().expect("a base URL"),
+            body: &body,
+            headers: &Headers { identifier: Some("69312270000000001".to_owned()), retry: 1, flow: None },
+            received_at: Timestamp::from_ms(RECEIVED_MS),
+            to_markdown: as_written,
+        };
+        let (brief, whole) = (identify(&received), normalize(&received));
+        assert_eq!(brief.iter().map(identified).collect::<Vec<_>>(), whole.iter().map(identified).collect::<Vec<_>>(), "{name}");
+        let custom = brief.iter().filter_map(|event| event.data.issue.as_ref()).map(|issue| issue.custom.text());
+        assert!(custom.eq(brief.iter().filter_map(|event| event.issue_id()).map(|_| "{}")), "{name}: more was made than is needed");
+    }
+}
+
+/// All that an event in brief must say.
+fn identified(event: &Event) -> impl PartialEq + std::fmt::Debug {
+    let Data { kind, occurred_at, received_at, jira, .. } = event.data.clone();
+    let (id, key) = (event.id.clone(), event.partition_key.clone());
+    (id, event.subject.clone(), key, event.secrecy, event.issue_id().map(str::to_owned), (kind, occurred_at, received_at, jira))
 }
 
 #[test]

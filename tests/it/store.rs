@@ -28,6 +28,7 @@ use fixtures::{Opened, Place, archive_row, at, envelope, event_id, journal_row, 
 on_each_database!(
     an_envelope_is_kept_once_and_comes_back_as_it_was,
     a_large_body_comes_back_too,
+    an_event_that_cannot_be_read_does_not_hide_the_others,
     a_key_finds_everything_about_the_issues_that_ever_had_it,
     the_journal_says_how_far_each_delivery_came,
     control_rows_are_orders_that_wake_their_watchers,
@@ -62,6 +63,16 @@ async fn a_large_body_comes_back_too(place: Place) {
     row.envelope = std::sync::Arc::new(ticketwire::event::Envelope { raw: raw.clone().into(), ..(*row.envelope).clone() });
     opened.write(Write { archive: vec![row], ..Write::default() }).await;
     assert_eq!(opened.store.archived(&event_id(1)).await.unwrap().expect("it is there").envelope.raw, raw);
+}
+
+async fn an_event_that_cannot_be_read_does_not_hide_the_others(place: Place) {
+    let opened = Opened::new(&place).await;
+    let archive = (1..=3).map(|number| archive_row(number, "500", Some("OPS-1"), 0, number.into())).collect();
+    opened.write(Write { archive, ..Write::default() }).await;
+    opened.lines("UPDATE archive SET envelope = substr(envelope, 1, 2) WHERE position = 2").await;
+    let found = opened.store.archived_by_key("OPS-1").await.unwrap();
+    let ids: Vec<EventId> = found.into_iter().map(|archived| archived.envelope.event.id.clone()).collect();
+    assert_eq!(ids, [event_id(1), event_id(3)]);
 }
 
 async fn a_key_finds_everything_about_the_issues_that_ever_had_it(place: Place) {

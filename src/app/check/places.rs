@@ -2,13 +2,14 @@
 
 use futures_util::future::join_all;
 
-use super::{Finding, Running};
+use super::{Finding, Running, is_left_out};
 use crate::clock::Clock;
 use crate::config::{Config, Sink as Configured, SinkSettings, resolved};
 use crate::sink::{BuildError, Sink, SinkError, amqp, file, http, kafka, slack};
 
 pub(super) async fn sinks(config: &Config, clock: &Clock, running: Option<&Running>) -> Vec<Finding> {
-    let mut findings = join_all(config.sinks.iter().map(|sink| one(sink, config, clock))).await;
+    let asked = config.sinks.iter().filter(|sink| !is_left_out(config, "sink", sink.name.as_str()));
+    let mut findings = join_all(asked.map(|sink| one(sink, config, clock))).await;
     let in_shadow = config.sinks.iter().filter(|sink| sink.shadow);
     findings.extend(in_shadow.map(|sink| {
         let what = "it is in shadow mode: it records what it would send, and sends nothing";
@@ -61,7 +62,7 @@ async fn reached(about: &str, built: Result<impl Sink, BuildError>) -> Finding {
             let next = "give it a token, a secret or an address that it takes; what comes until then waits";
             Finding::problem(about, "it refuses us", reason, next)
         }
-        Err(SinkError::Unavailable { reason, .. } | SinkError::Failed { reason }) => {
+        Err(SinkError::Unavailable { reason, .. } | SinkError::Unanswered { reason } | SinkError::Failed { reason }) => {
             let next = "see that it runs, that the name is known to DNS, and that the way from here is free; what comes until then waits";
             Finding::problem(about, "it cannot be reached", reason, next)
         }

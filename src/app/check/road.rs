@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Finding, Running};
+use super::{Finding, Running, is_left_out};
 use crate::app::road;
 use crate::config::Config;
 use crate::jira::Flavour;
@@ -25,7 +25,9 @@ pub(super) async fn queue(config: &Config, running: Option<&Running>) -> Vec<Fin
         findings.extend(orphans(&running.places, config));
     }
     if config.queue.is_broker() {
-        findings.extend(tokio::time::timeout(LIMIT, broker(config)).await.unwrap_or_else(|_| vec![silent()]));
+        if !is_left_out(config, "queue", "") {
+            findings.extend(tokio::time::timeout(LIMIT, broker(config)).await.unwrap_or_else(|_| vec![silent()]));
+        }
         findings.extend(beside_a_broker(config));
     }
     findings
@@ -120,6 +122,9 @@ fn beside_a_broker(config: &Config) -> Vec<Finding> {
 }
 
 pub(super) async fn store(config: &Config) -> Vec<Finding> {
+    if is_left_out(config, "store", "") {
+        return Vec::new();
+    }
     let looked = tokio::time::timeout(LIMIT, Store::look(&config.store, &config.data_dir)).await;
     let look = match looked {
         Ok(Ok(look)) => look,

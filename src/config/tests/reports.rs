@@ -195,7 +195,7 @@ max_tries = 0
     ticketwire.toml:7: `url` of `[store]`: it is no store that is known
       hint: write `sqlite:`, `sqlite:PATH` or `postgres://USER@HOST/DATABASE`
     ticketwire.toml:9: `window` of `[deliver]` is 17
-      hint: write 1 to 16: 16 lanes of 16 are all the repeats that a crash may cause
+      hint: write 1 to 16: a crash may repeat as many events in each lane of each sink
     ticketwire.toml:10: `max_tries` of `[deliver]` is 0
       hint: write at least 1
     the configuration has 6 problems

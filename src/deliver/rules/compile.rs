@@ -67,7 +67,11 @@ fn one(name: &str, settings: &RuleSettings, sinks: Sinks<'_>, names: &Names, err
         let Some(traits) = sinks(&entry.to) else { continue };
         match send(entry, &traits, &known, &lookups) {
             Ok(send) => sends.push(send),
-            Err(what) => wrong(RulePart::Send(number), what),
+            Err(mistakes) => {
+                for (member, message, hint) in mistakes {
+                    wrong(RulePart::Send(number, member), (message, hint));
+                }
+            }
         }
     }
     check_lookups(&lookups, &sends, sends.len() == settings.send.len(), sinks, &mut wrong);
@@ -113,7 +117,10 @@ fn check_lookups(
     }
 }
 
-fn send(entry: &SendSettings, traits: &SinkTraits, known: Known<'_>, lookups: &[Arc<Lookup>]) -> Result<Send, (String, String)> {
+/// Which member of an entry of `send` is wrong, why, and what to do.
+type Mistake = (&'static str, String, String);
+
+fn send(entry: &SendSettings, traits: &SinkTraits, known: Known<'_>, lookups: &[Arc<Lookup>]) -> Result<Send, Vec<Mistake>> {
     let Some(dialect) = traits.dialect else {
         let composed = [
             ("template", entry.template.is_some()),
@@ -123,30 +130,45 @@ fn send(entry: &SendSettings, traits: &SinkTraits, known: Known<'_>, lookups: &[
             ("settle", entry.settle.is_some()),
             ("thread", entry.thread.is_some()),
         ];
-        if let Some((member, _)) = composed.iter().find(|(_, given)| *given) {
-            return Err((format!("`{}` takes events, not messages: it has no use for `{member}`", entry.to), format!("remove `{member}`")));
+        let message = |member| format!("`{}` takes events, not messages: it has no use for `{member}`", entry.to);
+        let given = composed.into_iter().filter(|(_, given)| *given);
+        let mistakes: Vec<Mistake> = given.map(|(member, _)| (member, message(member), format!("remove `{member}`"))).collect();
+        if !mistakes.is_empty() {
+            return Err(mistakes);
         }
         let (to, target) = (entry.to.clone(), entry.to.as_str().into());
         return Ok(Send { to, target, whom: None, message: None, settle: Duration::ZERO, in_thread: false });
     };
-    let target = entry.channel.as_deref().map(Arc::from).or_else(|| traits.target.clone()).ok_or_else(|| {
-        (format!("no channel: neither this `send` nor the sink `{}` names one", entry.to), "add `channel = \"#name\"`".to_owned())
-    })?;
+    let mut mistakes: Vec<Mistake> = Vec::new();
+    let target: Option<Arc<str>> = entry.channel.as_deref().map(Arc::from).or_else(|| traits.target.clone());
+    if target.is_none() {
+        let message = format!("no channel: neither this `send` nor the sink `{}` names one", entry.to);
+        mistakes.push(("to", message, "add `channel = \"#name\"`".to_owned()));
+    }
     if entry.thread.is_some() && !traits.has_threads {
         let hint = "remove `thread`, or give the sink a `token` instead of a `webhook_url`".to_owned();
-        return Err((format!("`{}` has no threads: an incoming webhook does not tell what its messages are called", entry.to), hint));
+        let message = format!("`{}` has no threads: an incoming webhook does not tell what its messages are called", entry.to);
+        mistakes.push(("thread", message, hint));
     }
     let settle = entry.settle.map_or(if entry.template.is_none() { SETTLE } else { Duration::ZERO }, |span| span.0);
     if settle > SETTLE_MAX {
-        return Err(("`settle` is longer than a minute".into(), "write at most `1m`: every message waits for so long".into()));
+        let hint = "write at most `1m`: every message waits for so long".to_owned();
+        mistakes.push(("settle", "`settle` is longer than a minute".to_owned(), hint));
     }
-    let message = message(entry, dialect, known, lookups)?;
+    let message = message(entry, dialect, known, lookups).map_err(|wrong| mistakes.extend(wrong)).ok();
     if !traits.has_threads && entry.channel.as_deref().is_some_and(|channel| !channel.starts_with('@')) {
         let hint = "remove `channel`, or give the sink a `token` instead of a `webhook_url`".to_owned();
-        return Err((format!("`{}` is an incoming webhook, which has a channel of its own", entry.to), hint));
+        mistakes.push(("channel", format!("`{}` is an incoming webhook, which has a channel of its own", entry.to), hint));
     }
-    let whom = whom(&target, traits)?;
-    Ok(Send { to: entry.to.clone(), target, whom, message: Some(message), settle, in_thread: entry.thread.is_some() })
+    let whom = target.as_deref().map_or(Ok(None), |target| whom(target, traits));
+    let whom = whom.unwrap_or_else(|(message, hint)| {
+        mistakes.push(("channel", message, hint));
+        None
+    });
+    match (target, mistakes.is_empty()) {
+        (Some(target), true) => Ok(Send { to: entry.to.clone(), target, whom, message, settle, in_thread: entry.thread.is_some() }),
+        _ => Err(mistakes),
+    }
 }
 
 /// A channel that is a person is written by what the person is to the event.
@@ -171,19 +193,22 @@ const PEOPLE: [(&str, &[&str]); 4] = [
     ("@actor", &["actor"]),
 ];
 
-fn message(
-    entry: &SendSettings,
-    dialect: Dialect,
-    known: Known<'_>,
-    lookups: &[Arc<Lookup>],
-) -> Result<MessageTemplates, (String, String)> {
-    let told = |err: crate::render::TemplateError| (format!("the template cannot be used: {}", err), err.hint.clone());
-    let blocks = json_of("blocks", entry.blocks.as_ref())?;
-    let attachments = json_of("attachments", entry.attachments.as_ref())?;
+fn message(entry: &SendSettings, dialect: Dialect, known: Known<'_>, lookups: &[Arc<Lookup>]) -> Result<MessageTemplates, Vec<Mistake>> {
+    let told = |member: &'static str, err: &crate::render::TemplateError| -> Mistake {
+        (member, format!("the template cannot be used: {err}"), err.hint.clone())
+    };
+    let json = |member: &'static str, given: Option<&Value>| -> Result<Option<JsonTemplate>, Mistake> {
+        let list = json_of(member, given).map_err(|(message, hint)| (member, message, hint))?;
+        list.map(|list| JsonTemplate::compile(&list, dialect, known).map_err(|err| told(member, &err))).transpose()
+    };
     let source = entry.template.as_deref().unwrap_or(crate::render::default::MESSAGE);
-    let text = Template::compile(source, dialect, known).map_err(told)?;
-    let json = |list: &Value| JsonTemplate::compile(list, dialect, known).map_err(told);
-    let (blocks, attachments) = (blocks.as_ref().map(json).transpose()?, attachments.as_ref().map(json).transpose()?);
+    let text = Template::compile(source, dialect, known).map_err(|err| told("template", &err));
+    let (text, blocks, attachments) = match (text, json("blocks", entry.blocks.as_ref()), json("attachments", entry.attachments.as_ref())) {
+        (Ok(text), Ok(blocks), Ok(attachments)) => (text, blocks, attachments),
+        (text, blocks, attachments) => {
+            return Err([text.err(), blocks.err(), attachments.err()].into_iter().flatten().collect());
+        }
+    };
     let mut references = text.references();
     references.extend([&blocks, &attachments].into_iter().flatten().flat_map(JsonTemplate::references));
     let asks = Asks::of(&references, lookups);

@@ -1,6 +1,6 @@
 //! A CEL expression: parsed within limits, walked against the schema, evaluated to yes, no or an error.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue};
@@ -8,7 +8,9 @@ use cel::objects::Key;
 use cel::{Context, ExecutionError, Program};
 use serde_json::Value;
 
+use super::projects;
 use crate::deliver::names::{self, Names};
+use crate::event::Project;
 
 /// Longer conditions are programs, and belong into several rules.
 const LENGTH_MAX: usize = 4 * 1024;
@@ -37,7 +39,7 @@ pub struct Expression {
     source: String,
     program: Program,
     references: Vec<Vec<String>>,
-    literals: Vec<String>,
+    projects: BTreeSet<String>,
 }
 
 /// What is wrong, and what to do.
@@ -85,7 +87,8 @@ impl Expression {
                 (format!("`when` names `{}`, which no event has", unknown.path), hint)
             })?;
         }
-        Ok(Self { source: source.to_owned(), program, references: walk.paths, literals: walk.literals })
+        let projects = projects::named(&program.expression().expr);
+        Ok(Self { source: source.to_owned(), program, references: walk.paths, projects })
     }
 
     pub(crate) fn evaluate(&self, context: &Value) -> Answer {
@@ -122,9 +125,9 @@ impl Expression {
         &self.references
     }
 
-    /// Whether it names this text literally, as a rule that names a private project does.
-    pub(crate) fn names_text(&self, text: &str) -> bool {
-        self.literals.iter().any(|literal| literal == text)
+    /// Whether it matches only events of projects that it names by key or id, and this is one of them.
+    pub(crate) fn names_project(&self, project: &Project) -> bool {
+        self.projects.contains(&project.id) || project.key.as_ref().is_some_and(|key| self.projects.contains(key))
     }
 
     pub fn source(&self) -> &str {
@@ -159,7 +162,6 @@ fn check_limits(source: &str) -> Result<(), Wrong> {
 struct Walk {
     paths: Vec<Vec<String>>,
     functions: Vec<String>,
-    literals: Vec<String>,
     /// Variables that loops bind: not names of the event.
     locals: Vec<String>,
     /// The first thing that is wrong whatever the names mean.
@@ -215,7 +217,6 @@ impl Walk {
             Expr::Map(map) => map.entries.iter().for_each(|entry| self.visit_entry(&entry.expr)),
             Expr::Struct(made) => made.entries.iter().for_each(|entry| self.visit_entry(&entry.expr)),
             Expr::Select(select) => self.visit(&select.operand.expr),
-            Expr::Literal(LiteralValue::String(text)) => self.literals.push(text.inner().to_owned()),
             Expr::Literal(_) | Expr::Ident(_) | Expr::Unspecified => {}
         }
     }
@@ -233,7 +234,7 @@ impl Walk {
 }
 
 /// `issue.status.name` and `change["Fix Version"].to` as member paths.
-fn path_of(expr: &Expr) -> Option<Vec<String>> {
+pub(super) fn path_of(expr: &Expr) -> Option<Vec<String>> {
     match expr {
         Expr::Ident(name) => Some(vec![name.clone()]),
         Expr::Select(select) => path_of(&select.operand.expr).map(|mut path| {

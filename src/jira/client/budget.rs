@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::limits::{Limits, RETRY_AFTER_MAX};
+use super::limits::{Limits, PAUSE_MAX};
 use super::{Asked, JiraError};
 use crate::backoff::Backoff;
 
@@ -31,7 +31,7 @@ pub(super) struct Budget {
 }
 
 struct State {
-    /// Below nothing: so much is owed to those who already wait.
+    /// Negative while callers wait for tokens already promised to them.
     tokens: f64,
     filled: Instant,
     /// Among how many processes the budget is divided.
@@ -106,7 +106,7 @@ impl Budget {
             state.failures = state.failures.saturating_add(1);
             state.counted = Some(now);
         }
-        let told = told.filter(|told| !told.is_zero()).map(|told| told.min(RETRY_AFTER_MAX) + self.retry_after_more);
+        let told = told.filter(|told| !told.is_zero()).map(|told| told.min(PAUSE_MAX) + self.retry_after_more);
         let span = match cause {
             Cause::LoginRefused => self.login_pause,
             Cause::Throttled | Cause::Failing => told.unwrap_or_else(|| self.backoff.after(state.failures)),
@@ -251,7 +251,7 @@ mod tests {
         budget.take(far()).await.expect("the pause is over");
 
         budget.pause(Cause::Throttled, Instant::now(), Some(Duration::from_secs(1 << 40)), "429".into());
-        assert!(left(&budget) <= RETRY_AFTER_MAX + Duration::from_secs(1));
+        assert!(left(&budget) <= PAUSE_MAX + Duration::from_secs(1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use moka::future::Cache;
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::endpoint::Endpoint;
@@ -18,7 +19,15 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(300);
 
 #[derive(Deserialize)]
 struct Property {
-    value: PropertyValue,
+    #[serde(default)]
+    value: Value,
+}
+
+impl Property {
+    /// Others may write it, too: whatever does not say that it is public is taken for internal.
+    fn is_internal(&self) -> bool {
+        self.value.get("internal") != Some(&Value::Bool(false))
+    }
 }
 
 /// What Cloud says of the comment itself; Data Center does not.
@@ -26,11 +35,6 @@ struct Property {
 struct Comment {
     #[serde(rename = "jsdPublic", default)]
     public: Option<bool>,
-}
-
-#[derive(Deserialize)]
-struct PropertyValue {
-    internal: bool,
 }
 
 /// An answer, and when it was asked for.
@@ -66,15 +70,26 @@ async fn ask(site: &Site, issue_id: &str, comment_id: &str, deadline: Instant) -
     let comment = format!("/rest/api/2/issue/{issue_id}/comment/{comment_id}");
     let property = format!("/rest/api/2/comment/{comment_id}/properties/sd.public.comment");
     let answer = site.http.call(Request::get(Endpoint::CommentProperty, &property), deadline).await?;
-    if answer.status.as_u16() != 404 {
-        return Ok(answer.parse::<Property>(site.connection())?.value.internal);
+    match answer.status.as_u16() {
+        404 => site.login_is_good(deadline).await?,
+        403 if answer.is_json => {
+            site.login_is_good(deadline).await?;
+            return Ok(true);
+        }
+        403 => return Err(stopped(site)),
+        _ => return Ok(answer.parse::<Property>(site.connection())?.is_internal()),
     }
-    site.login_is_good(deadline).await?;
     // No property means public only while the comment itself is there and does not say otherwise: of one that is gone nobody can tell.
     let answer = site.http.call(Request::get(Endpoint::Comment, &comment), deadline).await?;
     match answer.status.as_u16() {
         200 => Ok(answer.parse::<Comment>(site.connection())?.public == Some(false)),
         403 | 404 if answer.is_json => Ok(true),
+        403 | 404 => Err(stopped(site)),
         _ => Err(answer.refused(site.connection())),
     }
+}
+
+/// Jira's own "no" is JSON; this comes from something before it.
+fn stopped(site: &Site) -> JiraError {
+    JiraError::unavailable(format!("something before Jira of connection `{}` said no", site.connection()))
 }

@@ -3,9 +3,14 @@
 use serde_json::Value;
 
 const LENGTH_MAX: usize = 200;
+/// A longer body is no message.
+const BODY_BYTES_MAX: usize = 64 << 10;
 
-/// Nothing: the body says nothing.
+/// `None` if the body contains no message.
 pub(super) fn said(body: &[u8]) -> Option<String> {
+    if body.len() > BODY_BYTES_MAX {
+        return None;
+    }
     let text = match serde_json::from_slice::<Value>(body) {
         Ok(value) => from_json(&value)?,
         Err(_) => from_text(&String::from_utf8_lossy(body)),
@@ -68,6 +73,7 @@ mod tests {
             ("<html><head><TITLE>Log in -\n Acme</TITLE></head>", Some("Log in - Acme")),
             ("user hub@people.invalid is unknown\u{7}", Some("user [address] is unknown")),
             ("", None),
+            ("x".repeat(100_000).as_str(), None),
         ] {
             assert_eq!(said(body.as_bytes()).as_deref(), text, "{body}");
         }

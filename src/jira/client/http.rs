@@ -15,15 +15,15 @@ use url::{Host, Url};
 use super::budget::{Budget, Cause};
 use super::endpoint::{Endpoint, code};
 use super::error::said;
-use super::limits::Limits;
+use super::limits::{ANSWER_BYTES_MAX, Limits};
 use super::{Asked, JiraError};
 use crate::clock::{Clock, Timestamp};
 use crate::setting::{BaseUrl, ConnectionName};
-use crate::telemetry::Span;
+use crate::telemetry::{self, Span};
 
 /// So many answers 500 about issues, without another between them, are about the site.
 const BROKEN_MAX: u32 = 2;
-/// Nobody is taken to mean that we should stay away for longer.
+/// A `Retry-After` beyond this is read as this much.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(86_400);
 
 pub(super) struct Http {
@@ -66,7 +66,7 @@ struct Trouble {
     cause: Cause,
     told: Option<Duration>,
     reason: String,
-    /// It says nothing of other requests.
+    /// The failure is of this request alone and says nothing about others.
     is_alone: bool,
 }
 
@@ -185,7 +185,7 @@ impl Http {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             let is_too_large = body.len().saturating_add(chunk.len()) > request.endpoint.answer_bytes_max();
-            if is_too_large && request.endpoint.is_ours() {
+            if is_too_large && !request.endpoint.is_about_issues() {
                 return Err(self.failing(request.endpoint, None, "its answer is larger than 32 MiB"));
             }
             body.extend_from_slice(&chunk);
@@ -254,16 +254,19 @@ impl Http {
     }
 
     fn count(&self, endpoint: Endpoint, code: &'static str, asked: Instant) {
-        let connection = self.connection.as_str().to_owned();
         let duration_ms = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::debug!(connection = %self.connection, endpoint = endpoint.as_str(), status = code, duration_ms, "asked Jira");
-        let labels = [("connection", connection.clone()), ("endpoint", endpoint.as_str().to_owned()), ("code", code.to_owned())];
-        metrics::counter!("ticketwire_jira_requests_total", &labels).increment(1);
-        metrics::gauge!("ticketwire_jira_budget_remaining_ratio", "connection" => connection).set(self.budget.remaining());
+        telemetry::jira_request(self.connection.as_str(), endpoint.as_str(), code);
+        telemetry::jira_budget(self.connection.as_str(), self.budget.remaining());
     }
 }
 
 impl Answer {
+    /// Its body breaks off, because it is longer than an answer may be.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.body.len() > ANSWER_BYTES_MAX
+    }
+
     /// The value of a success. Err: Jira said no, or the JSON is not what it should be.
     pub(super) fn parse<T: DeserializeOwned>(&self, connection: &ConnectionName) -> Asked<T> {
         if !self.status.is_success() {

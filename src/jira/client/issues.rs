@@ -40,7 +40,7 @@ pub(super) struct Reader {
     turn: Arc<Semaphore>,
     flights: Arc<Semaphore>,
     remembered: Cache<String, Remembered>,
-    /// Smaller after a read that took too long.
+    /// Smaller after a read that took too long, or whose answer was too large.
     ids_most: AtomicUsize,
 }
 
@@ -103,7 +103,7 @@ pub(super) async fn issues(site: &Arc<Site>, wants: &[Want]) -> Vec<Asked<Sight>
     wants.iter().zip(known).zip(&flight_of).map(answer).collect()
 }
 
-/// What needs no read: an id that is none, what is remembered, and what cannot be asked now.
+/// Answers that need no read: for an id that is not valid, for an issue that is remembered, and while Jira cannot be asked.
 async fn at_once(site: &Site, want: &Want) -> Option<Asked<Sight>> {
     if !read::is_id(&want.issue_id) {
         return Some(Err(JiraError::Refused { status: 0, reason: "the id of the issue is not a number".into() }));
@@ -220,13 +220,18 @@ impl Reader {
         ids
     }
 
+    pub(super) fn ask_for_at_most(&self, ids: usize) {
+        self.ids_most.fetch_min(ids.max(1), Ordering::Relaxed);
+    }
+
     /// A site too slow for a hundred issues at once is asked for fewer, and for more again when it keeps up.
+    /// Who asked for more than is allowed by now keeps it so.
     fn adapt(&self, asked_for: usize, answers: &Answers, took: Duration, limit: Duration) {
         let most = self.ids_most.load(Ordering::Relaxed);
         let failed = answers.values().any(|answer| matches!(answer, Err(JiraError::Unavailable { .. })));
         let next = match (failed, took >= limit.mul_f64(0.8)) {
-            (true, true) => (asked_for / 2).clamp(IDS_MIN, most.max(IDS_MIN)),
-            (false, false) => most.saturating_mul(2).min(IDS_MAX),
+            (true, true) => (asked_for / 2).max(IDS_MIN).min(most),
+            (false, false) if asked_for <= most => most.saturating_mul(2).min(IDS_MAX),
             _ => most,
         };
         self.ids_most.store(next, Ordering::Relaxed);

@@ -18,8 +18,8 @@ pub(super) const SINGLE_READS_MAX: usize = 4;
 /// What is remembered: so many issues, and of so many bytes of JSON.
 pub(super) const ISSUES_REMEMBERED: u64 = 10_000;
 pub(super) const BYTES_REMEMBERED: u64 = 64 << 20;
-/// Longer is never obeyed: a site that says so is asked again after it.
-pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+/// The longest pause, whatever Jira's `Retry-After` says: the site is asked again after it.
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Clone)]
 pub(super) struct Limits {

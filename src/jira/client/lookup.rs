@@ -10,6 +10,7 @@ use moka::Entry;
 use moka::future::Cache;
 use moka::ops::compute::Op;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 
 use super::endpoint::Endpoint;
@@ -91,7 +92,10 @@ async fn ask(site: &Site, path: &PathSuffix, deadline: Instant) -> Asked<Told> {
     let told = match status {
         200..300 if bytes > LOOKUP_BYTES_MAX => refused("gave an answer that is larger than 1 MiB".into()),
         200..300 if bytes == 0 => Ok(None),
-        200..300 if answer.is_json => Ok(Some(read(site, answer).await?)),
+        200..300 if answer.is_json => match read(site, answer).await? {
+            Some(found) => Ok(Some(found)),
+            None => refused("gave an answer that nobody can read".into()),
+        },
         // "Not there" means what it says only while our login is good.
         403 | 404 if answer.is_json => {
             site.login_is_good(deadline).await?;
@@ -108,9 +112,13 @@ async fn ask(site: &Site, path: &PathSuffix, deadline: Instant) -> Asked<Told> {
     Ok(Told { asked, answer: told, bytes })
 }
 
-/// Away from the threads that carry the road: a megabyte takes milliseconds.
-async fn read(site: &Site, answer: Answer) -> Asked<Arc<Value>> {
-    let parse = move || serde_json::from_slice::<Value>(&answer.body).ok().map(Arc::new);
+/// None: it is JSON that no retry makes readable, such as what nests too deep. Away from the threads that carry the road: a megabyte takes
+/// milliseconds.
+async fn read(site: &Site, answer: Answer) -> Asked<Option<Arc<Value>>> {
+    let parse = move || match serde_json::from_slice::<Value>(&answer.body) {
+        Ok(value) => Some(Some(Arc::new(value))),
+        Err(_) => serde_json::from_slice::<&RawValue>(&answer.body).is_ok().then_some(None),
+    };
     tokio::task::spawn_blocking(parse).await.ok().flatten().ok_or_else(|| unreadable(site))
 }
 

@@ -11,6 +11,7 @@ mod http;
 mod issues;
 mod limits;
 mod lookup;
+mod now;
 mod probe;
 mod read;
 mod settings;
@@ -53,6 +54,35 @@ pub struct Lookup {
     pub after: Instant,
 }
 
+/// To which project something belongs that is no issue: by the project's own id, or by that of a board.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    Project(String),
+    Board(String),
+}
+
+/// Whether what belongs to a project may be told to everybody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Privacy {
+    Open,
+    /// The project is private.
+    Private(Project),
+    /// Not there, or not for our account, while our login is good.
+    NotVisible,
+}
+
+/// What a comment or worklog is by now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Talk {
+    There {
+        /// The role or group that it is restricted to.
+        visible_to: Option<String>,
+        is_internal: bool,
+    },
+    /// Deleted, or not for our account, while our login is good.
+    Gone,
+}
+
 /// The JSON that Jira gave; none: it is not there, or not for our account.
 pub type Found = Option<Arc<Value>>;
 
@@ -82,7 +112,7 @@ pub enum JiraError {
     /// Our login is refused: waiting helps only after somebody mends it.
     #[error("{reason}")]
     Unauthorized { reason: String },
-    /// Jira understood and said no; 0: it was not asked, because it could not say yes.
+    /// Jira understood and refused, with this status; 0: it was not asked, because it would only refuse.
     #[error("{reason}")]
     Refused { status: u16, reason: String },
 }
@@ -125,10 +155,25 @@ impl Jira {
     }
 
     /// Whether a comment is an internal note, where its webhook did not say (service projects on Data Center).
-    /// A comment that is no longer there counts as internal, because nobody can say that it was public.
+    /// A comment that is no longer there, or not for our account, counts as internal, because nobody can say that it was public.
     /// An answer that was asked for before `after` does not serve.
     pub async fn comment_internal(&self, issue_id: &str, comment_id: &str, after: Instant) -> Asked<bool> {
         comment::internal(&self.site, issue_id, comment_id, after).await
+    }
+
+    /// An answer that was asked for before `after` does not serve.
+    pub async fn privacy(&self, place: &Place, after: Instant) -> Asked<Privacy> {
+        now::privacy(&self.site, place, after).await
+    }
+
+    /// An answer that was asked for before `after` does not serve.
+    pub async fn comment(&self, issue_id: &str, id: &str, after: Instant) -> Asked<Talk> {
+        now::talk(&self.site, issue_id, "comment", id, after).await
+    }
+
+    /// An answer that was asked for before `after` does not serve.
+    pub async fn worklog(&self, issue_id: &str, id: &str, after: Instant) -> Asked<Talk> {
+        now::talk(&self.site, issue_id, "worklog", id, after).await
     }
 
     /// One answer per lookup, in order. Callers at the same time share the requests; all together wait no longer than one may.

@@ -48,11 +48,23 @@ pub(super) fn is_id(text: &str) -> bool {
 
 /// One answer for every id.
 pub(super) async fn read(site: &Arc<Site>, flavour: Flavour, ids: &BTreeSet<String>, deadline: Instant) -> Answers {
-    let (mut answers, singly) = match bulk(site, flavour, ids, deadline).await {
-        Ok(Some((bulk, asked))) => sort(site, flavour, ids, bulk, asked, deadline).await,
-        Ok(None) => (Answers::new(), ids.iter().cloned().collect()),
-        Err(err) => (ids.iter().map(|id| (id.clone(), Err(err.clone()))).collect(), Vec::new()),
-    };
+    let (mut answers, mut singly, mut parts) = (Answers::new(), Vec::new(), vec![ids.clone()]);
+    while let Some(ids) = parts.pop() {
+        match bulk(site, flavour, &ids, deadline).await {
+            Ok(Bulked::Read(bulk, asked)) => {
+                let (settled, left) = sort(site, flavour, &ids, bulk, asked, deadline).await;
+                answers.extend(settled);
+                singly.extend(left);
+            }
+            Ok(Bulked::Impossible) => singly.extend(ids),
+            Ok(Bulked::TooLarge) if ids.len() > 1 => {
+                site.reader.ask_for_at_most(ids.len() / 2);
+                parts.extend(halves(ids));
+            }
+            Ok(Bulked::TooLarge) => answers.extend(ids.into_iter().map(|id| (id, Err(too_large(site))))),
+            Err(err) => answers.extend(ids.into_iter().map(|id| (id, Err(err.clone())))),
+        }
+    }
     let reads = singly.into_iter().map(|id| {
         let site = Arc::clone(site);
         async move {
@@ -65,6 +77,12 @@ pub(super) async fn read(site: &Arc<Site>, flavour: Flavour, ids: &BTreeSet<Stri
         answers.insert(id, answer);
     }
     answers
+}
+
+fn halves(mut ids: BTreeSet<String>) -> [BTreeSet<String>; 2] {
+    let middle = ids.iter().nth(ids.len() / 2).cloned().unwrap_or_default();
+    let rest = ids.split_off(&middle);
+    [ids, rest]
 }
 
 /// What the bulk answer settles, and what is left to be read one by one.
@@ -94,11 +112,18 @@ async fn sort(
     (answers, singly)
 }
 
-/// None: this site has no bulk read, or refused this one.
-async fn bulk(site: &Site, flavour: Flavour, ids: &BTreeSet<String>, deadline: Instant) -> Asked<Option<(Bulk, Instant)>> {
+/// How a bulk read went.
+enum Bulked {
+    Read(Bulk, Instant),
+    TooLarge,
+    /// This site has no bulk read, or refused this one.
+    Impossible,
+}
+
+async fn bulk(site: &Site, flavour: Flavour, ids: &BTreeSet<String>, deadline: Instant) -> Asked<Bulked> {
     // The usual single want costs the same either way, but one issue needs no index and no second look.
     if ids.len() == 1 && flavour == Flavour::Datacenter {
-        return Ok(None);
+        return Ok(Bulked::Impossible);
     }
     let request = match flavour {
         Flavour::Cloud => {
@@ -115,10 +140,13 @@ async fn bulk(site: &Site, flavour: Flavour, ids: &BTreeSet<String>, deadline: I
     let answer = site.http.call(request, deadline).await?;
     if !answer.status.is_success() {
         tracing::debug!(connection = %site.connection(), status = answer.status.as_u16(), "no bulk read: reading issues one by one");
-        return Ok(None);
+        return Ok(Bulked::Impossible);
+    }
+    if answer.is_too_large() {
+        return Ok(Bulked::TooLarge);
     }
     let asked = answer.asked;
-    Ok(Some((read_bulk(site, answer).await?, asked)))
+    Ok(Bulked::Read(read_bulk(site, answer).await?, asked))
 }
 
 async fn single(site: &Site, flavour: Flavour, id: &str, deadline: Instant) -> Asked<Remembered> {
@@ -130,6 +158,7 @@ async fn single(site: &Site, flavour: Flavour, id: &str, deadline: Instant) -> A
     let request = Request { query: &[("fields", &fields)], ..Request::get(Endpoint::Issue, &path) };
     let answer = site.http.call(request, deadline).await?;
     match answer.status.as_u16() {
+        200..300 if answer.is_too_large() => Err(too_large(site)),
         200..300 => {
             let asked = answer.asked;
             let mut bulk = read_bulk(site, answer).await?;
@@ -139,8 +168,12 @@ async fn single(site: &Site, flavour: Flavour, id: &str, deadline: Instant) -> A
             site.login_is_good(deadline).await?;
             Ok(not_visible(answer.asked))
         }
+        400..500 if answer.is_json => {
+            site.login_is_good(deadline).await?;
+            Err(answer.refused(site.connection()))
+        }
         // Jira's own "no" is JSON; this comes from something before it, or there is no Jira at this address.
-        403 | 404 => Err(JiraError::unavailable(format!("something before Jira of connection `{}` said no", site.connection()))),
+        400..500 => Err(JiraError::unavailable(format!("something before Jira of connection `{}` said no", site.connection()))),
         _ => Err(answer.refused(site.connection())),
     }
 }
@@ -190,6 +223,11 @@ pub(super) async fn read_bulk(site: &Site, answer: Answer) -> Asked<Bulk> {
 
 fn not_visible(asked: Instant) -> Remembered {
     Remembered { asked, sight: Sight::NotVisible, bytes: 0 }
+}
+
+/// It will be as large when it is asked for again.
+fn too_large(site: &Site) -> JiraError {
+    JiraError::Refused { status: 200, reason: format!("an issue of connection `{}` is larger than 32 MiB", site.connection()) }
 }
 
 fn unreadable(site: &Site) -> JiraError {

@@ -19,9 +19,22 @@ pub enum Flavour {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Settings {
-    ApiToken { email: String, token: SecretSource },
-    Pat { token: SecretSource },
-    Basic { username: String, password: SecretSource },
+    ApiToken {
+        /// The e-mail address of the account.
+        email: String,
+        /// Its API token.
+        token: SecretSource,
+    },
+    Pat {
+        /// A personal access token.
+        token: SecretSource,
+    },
+    Basic {
+        /// The account's name.
+        username: String,
+        /// Its password.
+        password: SecretSource,
+    },
 }
 
 /// `auth` with its secrets resolved.

@@ -124,7 +124,7 @@ impl Property<'_> {
     }
 
     pub(crate) fn value(&self) -> serde_json::Value {
-        // Nested beyond reason, or half a surrogate: JSON, and yet no value.
-        self.value.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+        let raw = self.value.map(RawValue::get).filter(|raw| event::is_readable(raw));
+        raw.and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default()
     }
 }

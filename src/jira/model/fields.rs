@@ -13,9 +13,9 @@ use super::person::{User, person};
 use super::scalar::{Moment, Rich, Text, at, date, owned};
 use crate::event::{self, ToMarkdown};
 
-/// `security` and `reporter` tell a member that is `null` from one that is not there.
+/// `security` and `reporter` tell a member that is `null` from one that is not there. In brief all but the first three are skipped.
 #[derive(Debug, Default)]
-pub(crate) struct Fields<'a> {
+pub(crate) struct Fields<'a, const BRIEF: bool> {
     pub(crate) project: Option<Project<'a>>,
     pub(crate) security: Option<Option<Level<'a>>>,
     pub(crate) updated: Option<Moment>,
@@ -39,7 +39,7 @@ pub(crate) struct Fields<'a> {
     custom: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
 
-impl Fields<'_> {
+impl<const BRIEF: bool> Fields<'_, BRIEF> {
     /// The reduced issue of Cloud's comment events has no reporter and no times.
     fn whole(&self) -> bool {
         self.summary.as_ref().is_some_and(|summary| !summary.as_str().is_empty()) && at(self.updated).is_some() && self.reporter.is_some()
@@ -75,10 +75,10 @@ fn all(list: Option<&Vec<Named<'_>>>) -> Vec<event::Named> {
     list.into_iter().flatten().filter_map(Named::named).collect()
 }
 
-struct FieldsVisitor;
+struct FieldsVisitor<const BRIEF: bool>;
 
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields<'de>;
+impl<'de, const BRIEF: bool> Visitor<'de> for FieldsVisitor<BRIEF> {
+    type Value = Fields<'de, BRIEF>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the fields of an issue")
@@ -88,9 +88,12 @@ impl<'de> Visitor<'de> for FieldsVisitor {
         let mut fields = Fields::default();
         while let Some(key) = map.next_key::<Text<'de>>()? {
             match key.as_str() {
+                "project" => fields.project = map.next_value()?,
+                "security" => fields.security = Some(map.next_value()?),
+                "updated" => fields.updated = map.next_value()?,
+                _ if BRIEF => drop(map.next_value::<IgnoredAny>()?),
                 "summary" => fields.summary = map.next_value()?,
                 "description" => fields.description = map.next_value()?,
-                "project" => fields.project = map.next_value()?,
                 "issuetype" => fields.kind = map.next_value()?,
                 "status" => fields.status = map.next_value()?,
                 "priority" => fields.priority = map.next_value()?,
@@ -103,9 +106,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 "fixVersions" => fields.fix_versions = map.next_value()?,
                 "versions" => fields.versions = map.next_value()?,
                 "parent" => fields.parent = map.next_value()?,
-                "security" => fields.security = Some(map.next_value()?),
                 "created" => fields.created = map.next_value()?,
-                "updated" => fields.updated = map.next_value()?,
                 "resolutiondate" => fields.resolved = map.next_value()?,
                 "duedate" => fields.due = map.next_value()?,
                 custom if custom.starts_with("customfield_") => fields.custom.push((key.0, map.next_value()?)),
@@ -116,8 +117,8 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+impl<'de: 'a, 'a, const BRIEF: bool> Deserialize<'de> for Fields<'a, BRIEF> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(FieldsVisitor)
+        deserializer.deserialize_map(FieldsVisitor::<BRIEF>)
     }
 }

@@ -4,16 +4,17 @@ use serde::Deserialize;
 
 use super::fields::Fields;
 use super::repair;
-use super::scalar::{Id, Text, filled, known};
+use super::scalar::{Id, Text, at, filled, known};
 use crate::event::{self, Secrecy, ToMarkdown};
 use crate::setting::BaseUrl;
 
+/// In brief only what identifies it and what says who may see it is read.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Issue<'a> {
+pub(crate) struct Issue<'a, const BRIEF: bool = false> {
     #[serde(borrow)]
     id: Option<Id<'a>>,
     key: Option<Text<'a>>,
-    fields: Option<Fields<'a>>,
+    fields: Option<Fields<'a, BRIEF>>,
 }
 
 repair::shape!(Issue);
@@ -25,7 +26,7 @@ pub(crate) struct Site<'a> {
     pub(crate) to_markdown: ToMarkdown,
 }
 
-impl<'a> Issue<'a> {
+impl<const BRIEF: bool> Issue<'_, BRIEF> {
     pub(crate) fn id(&self) -> Option<&str> {
         known(self.id.as_ref())
     }
@@ -34,9 +35,13 @@ impl<'a> Issue<'a> {
     pub(crate) fn issue(&self, site: Site<'_>) -> Option<event::Issue> {
         let mut issue = event::Issue::only_id(self.id()?);
         issue.key = filled(self.key.as_ref());
-        issue.url = issue.key.as_deref().map(|key| site.base_url.browse(key));
-        if let Some(fields) = &self.fields {
-            fields.fill(&mut issue, site.to_markdown);
+        match &self.fields {
+            Some(fields) if BRIEF => issue.updated_at = at(fields.updated),
+            Some(fields) => fields.fill(&mut issue, site.to_markdown),
+            None => {}
+        }
+        if !BRIEF {
+            issue.url = issue.key.as_deref().map(|key| site.base_url.browse(key));
         }
         Some(issue)
     }

@@ -22,6 +22,6 @@ pub(crate) use entity::{Filter, IssueTypeEntity, Link, Property, Version};
 pub(crate) use issue::{Issue, Site, issue_from_rest};
 pub(crate) use person::{User, person};
 pub(crate) use project::Project;
-pub(crate) use repair::{Shape, read, shape};
+pub(crate) use repair::{Shape, read};
 pub(crate) use scalar::{Id, Text, Told, Whole, known};
 pub(crate) use talk::{Attachment, Comment, Worklog};

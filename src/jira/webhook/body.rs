@@ -4,20 +4,20 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::jira::model::{
-    Attachment, Board, Changelog, Comment, Filter, Id, Issue, IssueTypeEntity, Link, Project, Property, Sprint, Text, Told, Transition,
-    User, Version, Whole, Worklog, shape,
+    Attachment, Board, Changelog, Comment, Filter, Id, Issue, IssueTypeEntity, Link, Project, Property, Shape, Sprint, Text, Told,
+    Transition, User, Version, Whole, Worklog,
 };
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Body<'a> {
+pub(super) struct Body<'a, const BRIEF: bool> {
     #[serde(borrow)]
     pub webhook_event: Option<Told<'a>>,
     pub timestamp: Option<Whole>,
     #[serde(rename = "issue_event_type_name")]
     pub type_name: Option<Text<'a>>,
     pub user: Option<User<'a>>,
-    pub issue: Option<Issue<'a>>,
+    pub issue: Option<Issue<'a, BRIEF>>,
     pub issue_id: Option<Id<'a>>,
     pub changelog: Option<Changelog<'a>>,
     pub transition: Option<Transition<'a>>,
@@ -43,9 +43,11 @@ pub(super) struct Body<'a> {
     pub username: Option<Text<'a>>,
 }
 
-shape!(Body);
+impl<const BRIEF: bool> Shape for Body<'_, BRIEF> {
+    type Read<'a> = Body<'a, BRIEF>;
+}
 
-impl<'a> Body<'a> {
+impl<'a, const BRIEF: bool> Body<'a, BRIEF> {
     pub fn name(&self) -> Option<&str> {
         self.webhook_event.as_ref().and_then(Told::text)
     }

@@ -4,7 +4,7 @@ use super::telling::{Draft, NO_ID, Telling, Unknown};
 use crate::event::{self, Entity, Event, Issue, Kind, hash16, person_hash};
 use crate::jira::model::{self, Property, User, person};
 
-impl Telling<'_> {
+impl<const BRIEF: bool> Telling<'_, BRIEF> {
     /// Everything that is known by an id of its own and tells nothing special.
     pub(super) fn entity(&self, kind: Kind) -> Result<Event, Unknown> {
         let body = self.body;

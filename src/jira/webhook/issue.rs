@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::event::{Change, Entity, Event, EventId, Issue, Kind, Person, hash16};
 use crate::jira::model::{self, Item, User, person};
 
-impl<'t> Telling<'t> {
+impl<'t, const BRIEF: bool> Telling<'t, BRIEF> {
     /// The change, or the comment or worklog that is all the body carries, or both, the change first.
     pub(super) fn issue_updated(&self, name: &str) -> Result<Vec<Event>, Unknown> {
         let body = self.body;
@@ -56,7 +56,7 @@ impl<'t> Telling<'t> {
     }
 
     pub(super) fn changes(&self) -> Vec<Change> {
-        self.items().iter().map(Item::change).collect()
+        if BRIEF { Vec::new() } else { self.items().iter().map(Item::change).collect() }
     }
 
     pub(super) fn comment(&self, kind: Kind, issue: Option<&Issue>) -> Result<Event, Unknown> {

@@ -7,6 +7,7 @@ mod body;
 mod content;
 mod entity;
 mod issue;
+mod limit;
 mod name;
 mod telling;
 mod unrecognized;
@@ -43,14 +44,24 @@ pub struct Received<'a> {
 
 /// One to several events, in the order of publication; all of one partition key.
 pub fn normalize(received: &Received<'_>) -> Vec<Event> {
+    events::<false>(received)
+}
+
+/// The same events in brief: for a queue that has them made again of the body.
+pub fn identify(received: &Received<'_>) -> Vec<Event> {
+    events::<true>(received)
+}
+
+fn events<const BRIEF: bool>(received: &Received<'_>) -> Vec<Event> {
     if received.body.is_empty() {
-        return vec![unrecognized(received, None, "the body is empty, as of a webhook that excludes it")];
+        return vec![unrecognized::<BRIEF>(received, None, "the body is empty, as of a webhook that excludes it")];
     }
     let Ok(text) = std::str::from_utf8(received.body) else {
-        return vec![unrecognized(received, None, "the body is not UTF-8")];
+        return vec![unrecognized::<BRIEF>(received, None, "the body is not UTF-8")];
     };
-    let told = read::<Body<'_>, _>(text, |body| {
-        Telling::new(received, body).events(text).unwrap_or_else(|reason| vec![unrecognized(received, Some(body), reason)])
+    let told = read::<Body<'_, BRIEF>, _>(text, |body| {
+        let events = Telling::new(received, body).events(text).and_then(limit::within);
+        events.unwrap_or_else(|reason| vec![unrecognized(received, Some(body), reason)])
     });
-    told.unwrap_or_else(|reason| vec![unrecognized(received, None, reason)])
+    told.unwrap_or_else(|reason| vec![unrecognized::<BRIEF>(received, None, reason)])
 }

@@ -82,7 +82,7 @@ pub(super) enum Verb {
 }
 
 impl Verb {
-    /// As its own webhook would have told it.
+    /// The verb that the webhook of the comment or worklog itself would have had.
     pub fn told(type_name: Option<&str>, as_created: bool) -> Self {
         verb(type_name).unwrap_or(if as_created { Self::Created } else { Self::Updated })
     }

@@ -2,10 +2,10 @@
 
 use super::Received;
 use super::body::Body;
-use super::name;
+use super::{limit, name};
 use crate::clock::Timestamp;
 use crate::event::{
-    self, Change, Data, Delivered, Entity, Event, EventId, Issue, Kind, Origin, PartitionKey, Person, Project, encode_part,
+    self, Change, Data, Delivered, Entity, Event, EventId, Issue, Kind, Markup, Origin, PartitionKey, Person, Project, encode_part,
 };
 use crate::jira::model::{self, Site, User, known};
 
@@ -14,9 +14,9 @@ pub(super) type Unknown = &'static str;
 
 pub(super) const NO_ID: Unknown = "what the event is about has no id";
 
-pub(super) struct Telling<'t> {
+pub(super) struct Telling<'t, const BRIEF: bool> {
     pub received: &'t Received<'t>,
-    pub body: &'t Body<'t>,
+    pub body: &'t Body<'t, BRIEF>,
     pub site: Site<'t>,
     /// The webhook's timestamp as it stands in ids.
     pub stamp: String,
@@ -40,7 +40,7 @@ impl<'d> Draft<'d> {
     }
 }
 
-pub(super) fn delivered(received: &Received<'_>, body: Option<&Body<'_>>) -> Delivered {
+pub(super) fn delivered<const BRIEF: bool>(received: &Received<'_>, body: Option<&Body<'_, BRIEF>>) -> Delivered {
     Delivered {
         event: body.and_then(Body::name).map(str::to_owned),
         type_name: body.and_then(Body::type_name).map(str::to_owned),
@@ -50,9 +50,11 @@ pub(super) fn delivered(received: &Received<'_>, body: Option<&Body<'_>>) -> Del
     }
 }
 
-impl<'t> Telling<'t> {
-    pub fn new(received: &'t Received<'t>, body: &'t Body<'t>) -> Self {
-        let site = Site { base_url: received.base_url, to_markdown: received.to_markdown };
+impl<'t, const BRIEF: bool> Telling<'t, BRIEF> {
+    pub fn new(received: &'t Received<'t>, body: &'t Body<'t, BRIEF>) -> Self {
+        // Nobody reads the text of an event in brief.
+        let to_markdown = if BRIEF { |_: Markup<'_>| String::new() } else { received.to_markdown };
+        let site = Site { base_url: received.base_url, to_markdown };
         let stamp = body.timestamp.map_or_else(|| "0".to_owned(), |ms| ms.0.to_string());
         Self { received, body, site, stamp }
     }
@@ -110,7 +112,7 @@ impl<'t> Telling<'t> {
 
     pub(super) fn finish(&self, draft: Draft<'_>, id: EventId) -> Event {
         let Draft { kind, id: entity_id, issue, actor, changes, entity, .. } = draft;
-        let connection = self.received.connection;
+        let (connection, issue) = (self.received.connection, issue.map(limit::with_readable_key));
         let key = issue.as_ref().and_then(|issue| issue.key.clone());
         let subject = key.unwrap_or_else(|| format!("{}:{}", kind.entity(), encode_part(entity_id)));
         let partition_key = match &issue {
@@ -128,7 +130,7 @@ impl<'t> Telling<'t> {
             received_at: self.received.received_at,
             jira: delivered(self.received, Some(self.body)),
             actor,
-            project: self.project(kind, issue.as_ref(), entity.as_ref()),
+            project: if BRIEF { None } else { self.project(kind, issue.as_ref(), entity.as_ref()) },
             issue: issue.map(Box::new),
             changes,
             degraded: Vec::new(),
@@ -138,7 +140,7 @@ impl<'t> Telling<'t> {
     }
 
     /// The body's issue, if it is the event's: a link's may be another.
-    fn own(&self, issue: Option<&Issue>) -> Option<&model::Issue<'t>> {
+    fn own(&self, issue: Option<&Issue>) -> Option<&model::Issue<'t, BRIEF>> {
         self.body.issue.as_ref().filter(|own| issue.is_some_and(|issue| own.id() == Some(issue.id.as_str())))
     }
 

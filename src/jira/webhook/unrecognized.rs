@@ -11,7 +11,7 @@ use crate::event::{Data, Entity, Event, EventId, Kind, Origin, PartitionKey, Sec
 
 /// Known by Jira's delivery identifier, else by its bytes. An empty body without identifier tells nothing at all, so its id is random:
 /// rather told twice than lost.
-pub(super) fn unrecognized(received: &Received<'_>, body: Option<&Body<'_>>, reason: &str) -> Event {
+pub(super) fn unrecognized<const BRIEF: bool>(received: &Received<'_>, body: Option<&Body<'_, BRIEF>>, reason: &str) -> Event {
     let sha256 = hex::encode(Sha256::digest(received.body));
     let id = match received.headers.identifier.as_deref().filter(|identifier| !identifier.is_empty()) {
         Some(identifier) => identifier.to_owned(),

@@ -24,11 +24,11 @@ pub(super) struct Inbox {
 #[derive(Default)]
 struct State {
     held: VecDeque<Held>,
-    /// Of the pump that fills it; none: nobody does.
+    /// Asks the pump that fills the inbox; `None` while no pump runs.
     asks: Option<mpsc::Sender<Ask>>,
-    /// The last that was passed here, by whichever owner.
+    /// The last position that was passed in this process, by any owner of the lane.
     passed: Position,
-    /// Whether the lane was passed up to there by the owner of now.
+    /// Whether the present owner of the lane has passed it up to `passed`.
     is_known: bool,
     last: Position,
 }

@@ -39,7 +39,7 @@ pub(super) enum Fault {
     /// What was asked for is not there.
     #[error("{0}")]
     Missing(String),
-    /// Somebody else has it for himself just now.
+    /// Another connection holds it exclusively at the moment.
     #[error("{0}")]
     InUse(String),
 }

@@ -23,8 +23,8 @@ use crate::shutdown::Tasks;
 
 /// A list of sinks that was read so long ago is good enough to say that there are none.
 const NOBODY_FOR: Duration = Duration::from_secs(1);
-/// What another process was shown is passed or parked by then, in microseconds.
-const IN_HAND: u64 = 60_000_000;
+/// How long a message that another process took from the broker may be under way, at most: after it the message is acknowledged.
+const IN_FLIGHT_MICROSECONDS: u64 = 60_000_000;
 
 pub(super) struct Shared {
     pub(super) topology: Arc<Topology>,
@@ -36,7 +36,7 @@ pub(super) struct Shared {
     /// The configured limit, or the broker's own, once it was met.
     pub(super) body_max: AtomicUsize,
     pub(super) tasks: Tasks,
-    /// Somebody saw that a message found no queue.
+    /// Notified when a message came back because no queue is bound for it.
     pub(super) wrong: Notify,
     pub(super) unbound: AtomicBool,
     dial: Arc<Dial>,
@@ -122,7 +122,7 @@ impl Shared {
         let mut sinks = sinks::read(&self.topology, &self.control).await?;
         sinks.extend(lock(&self.places).keys().cloned());
         let mut known = lock(&self.known);
-        // Those that came while it was read.
+        // Sinks that were added here while the list was being read.
         sinks.extend(known.sinks.difference(&before).cloned());
         known.sinks = sinks;
         known.read_at = Some(Instant::now());
@@ -264,14 +264,14 @@ impl Shared {
         let is_ours = inbox.is_some_and(|inbox| inbox.asks().is_some());
         Ok(match counted {
             Ok((0, 1)) if is_ours => Some(now),
-            Ok((0, _)) => Some(Position(now.0.saturating_sub(IN_HAND))),
+            Ok((0, _)) => Some(Position(now.0.saturating_sub(IN_FLIGHT_MICROSECONDS))),
             Ok(_) | Err(Fault::Missing(_)) => None,
             Err(fault) => return Err(fault),
         })
     }
 }
 
-/// None: nobody pumps.
+/// `None`: no pump runs for this lane in this process.
 async fn ask(inbox: &Inbox) -> Option<u64> {
     let (to, answered) = oneshot::channel();
     inbox.asks()?.send(to).await.ok()?;

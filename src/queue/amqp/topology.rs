@@ -118,7 +118,7 @@ async fn declare(line: &Line, queue: &str, more: impl IntoIterator<Item = (&'sta
 }
 
 pub(super) async fn close(channel: &Channel) {
-    // One that is closed already needs it no more.
+    // An error only says that the channel is closed already.
     drop(answer(channel.close(200, "done".into())).await);
 }
 

@@ -10,12 +10,16 @@ use tokio_util::sync::CancellationToken;
 use super::Shared;
 use super::cursors::{Claim, Place};
 use super::reader::Read;
+use super::tail::Held;
 use crate::event::{LaneId, Position};
 use crate::queue::owners::Owned;
 use crate::queue::{Lane, QueueError, Seen, Subscription};
 
 /// What a window that is read from the log may hold beside its first envelope.
 const COLD_BYTES: usize = 4 << 20;
+
+/// Bodies of a window that take longer to read than a task may hold its thread.
+const LARGE: usize = 256 << 10;
 
 pub(super) struct EmbeddedSubscription {
     pub(super) shared: Arc<Shared>,
@@ -104,7 +108,7 @@ impl EmbeddedLane {
     async fn fetch(&self, from: u64, limit: usize) -> Result<Vec<Seen>, QueueError> {
         let lane = self.id();
         let cold_end = match self.shared.tail(lane).window(from, limit) {
-            Ok(seen) => return Ok(seen),
+            Ok(held) => return self.whole(held).await,
             Err(hot_from) => hot_from,
         };
         let end = cold_end.min(from.saturating_add(limit as u64));
@@ -115,7 +119,19 @@ impl EmbeddedLane {
         };
         // Where the log met what memory holds, the window goes on there; nothing is read a second time for it.
         let next = seen.last().map_or(from, |last| last.position.0 + 1);
-        seen.extend(self.shared.tail(lane).window(next, limit - seen.len()).unwrap_or_default());
+        let held = self.shared.tail(lane).window(next, limit - seen.len()).unwrap_or_default();
+        seen.extend(self.whole(held).await?);
         Ok(seen)
+    }
+
+    /// Large bodies are read on a thread of their own, so that others do not wait.
+    async fn whole(&self, held: Vec<(Position, Arc<Held>)>) -> Result<Vec<Seen>, QueueError> {
+        let renew = self.shared.renew;
+        let is_large = held.iter().map(|(_, held)| held.body_size()).sum::<usize>() > LARGE;
+        let whole = move || held.iter().map(|(position, held)| Seen { position: *position, envelope: held.whole(renew) }).collect();
+        if !is_large {
+            return Ok(whole());
+        }
+        tokio::task::spawn_blocking(whole).await.map_err(|_| QueueError::Unavailable("reading the events failed".to_owned()))
     }
 }

@@ -70,7 +70,8 @@ impl Log {
         if let Some(known) = known.filter(|known| *known != lanes.get()) {
             return Err(QueueError::Unusable(format!(
                 "the queue in `{dir}` has {known} lanes, but {} are set, and events would change their order: set `queue.lanes = {known}`, \
-                 or let every sink finish and remove the directory",
+                 or let every sink pass what it holds (`ticketwire queue status`) and remove the directory: what is parked in the store \
+                 then goes on in the new lanes",
                 lanes.get()
             )));
         }

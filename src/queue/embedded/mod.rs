@@ -44,7 +44,7 @@ use self::tail::Tail;
 use self::writer::{Answer, Publication, Request, Writer};
 use super::{Backlog, PublishError, Queue, QueueError, Subscription};
 use crate::clock::Timestamp;
-use crate::event::{Envelope, LaneCount, LaneId, Position, Renew};
+use crate::event::{Detail, Envelope, LaneCount, LaneId, Position, Renew};
 use crate::setting::SinkName;
 
 /// What may wait for the writer, in KiB: as much as the door lets in at a time.
@@ -60,7 +60,6 @@ pub struct Embedded {
     requests: SyncSender<Request>,
     waiting: Arc<Semaphore>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    is_brief: bool,
 }
 
 impl Embedded {
@@ -86,6 +85,7 @@ impl Embedded {
         let tail = |lane| Tail::new(log.last(lane), settings.ring_events, settings.ring_size.length());
         let shared = Arc::new(Shared {
             lanes: settings.lanes,
+            renew,
             tails: settings.lanes.lanes().map(tail).collect(),
             places: Places::read(&log, settings.lanes, &closing),
             disk,
@@ -95,7 +95,7 @@ impl Embedded {
         let (requests, asked) = sync_channel(REQUESTS_MAX);
         let threads = start(&shared, &log, asked, reading, settings.unclaimed_after.0).map_err(|err| unusable(dir, &err))?;
         let waiting = Arc::new(Semaphore::new(WAITING_KIB as usize));
-        Ok(Self { shared, requests, waiting, threads: Mutex::new(threads), is_brief: renew.is_some() })
+        Ok(Self { shared, requests, waiting, threads: Mutex::new(threads) })
     }
 
     /// Whether anything of a lane waits for a sink that has a place here.
@@ -135,11 +135,18 @@ impl Queue for Embedded {
         self.shared.lanes
     }
 
+    fn detail(&self) -> Detail {
+        if self.shared.renew.is_some() { Detail::Brief } else { Detail::Whole }
+    }
+
     async fn publish(&self, batch: Vec<Arc<Envelope>>) -> Result<(), PublishError> {
         let Some(first) = batch.first() else { return Ok(()) };
         let lane = first.event.partition_key.lane(self.shared.lanes);
         debug_assert!(batch.iter().all(|envelope| envelope.event.partition_key == first.event.partition_key), "one partition key");
-        let head = if self.is_brief { Envelope::encode_brief_head } else { Envelope::encode_head };
+        let head = match self.detail() {
+            Detail::Brief => Envelope::encode_brief_head,
+            Detail::Whole => Envelope::encode_head,
+        };
         let entries: Vec<Entry> = batch.iter().map(|envelope| Entry::new(head(envelope), envelope.raw.clone())).collect();
         let bytes = entries.iter().map(Entry::length).sum();
         let gone = || PublishError::Unavailable(CLOSED.to_owned());
@@ -210,6 +217,7 @@ impl Drop for Embedded {
 /// What the writer and all readers know.
 struct Shared {
     lanes: LaneCount,
+    renew: Option<Renew>,
     tails: Vec<Tail>,
     places: Places,
     disk: Disk,

@@ -36,7 +36,7 @@ impl Newest {
     }
 }
 
-/// Behind the last byte that is not zero.
+/// The offset after the last byte that is not zero.
 fn end_of(path: &Path) -> io::Result<u64> {
     let mut file = File::open(path)?;
     let (mut to, mut block) = (file.metadata()?.len(), vec![0; BLOCK]);

@@ -3,13 +3,12 @@
 //! Fed only after the sync: nobody sees an envelope here that a crash could take back. What is not here is read from the log.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::watch;
 
 use crate::clock::Timestamp;
-use crate::event::{Envelope, Position};
-use crate::queue::Seen;
+use crate::event::{Envelope, Position, Renew};
 
 pub(super) struct Tail {
     ring: Mutex<Ring>,
@@ -18,11 +17,31 @@ pub(super) struct Tail {
     bytes_max: usize,
 }
 
-/// Envelopes at consecutive positions from `first`, each with its encoded size.
+/// Envelopes at consecutive positions from `first`.
 struct Ring {
     first: u64,
-    held: VecDeque<(Arc<Envelope>, usize)>,
+    held: VecDeque<Arc<Held>>,
     bytes: usize,
+}
+
+/// An envelope in memory. Made whole once, by the first sink that comes for it, and not at all where all sinks are far behind.
+pub(super) struct Held {
+    published: Arc<Envelope>,
+    whole: OnceLock<Arc<Envelope>>,
+    encoded_size: usize,
+}
+
+impl Held {
+    /// Takes about as long as the door took with the same body.
+    pub(super) fn whole(&self, renew: Option<Renew>) -> Arc<Envelope> {
+        let renew = renew.filter(|_| self.published.renewable);
+        let whole = renew.map(|renew| self.whole.get_or_init(|| Arc::new(self.published.renewed(renew))));
+        Arc::clone(whole.unwrap_or(&self.published))
+    }
+
+    pub(super) fn body_size(&self) -> usize {
+        self.published.raw.len()
+    }
 }
 
 impl Tail {
@@ -44,9 +63,9 @@ impl Tail {
     /// Takes what became durable up to `last`. Where something before it was never shown here, the ring begins anew behind the gap.
     pub(super) fn push(&self, envelopes: impl Iterator<Item = (Arc<Envelope>, usize)>, last: u64) {
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        for (envelope, bytes) in envelopes {
-            ring.bytes += bytes;
-            ring.held.push_back((envelope, bytes));
+        for (published, encoded_size) in envelopes {
+            ring.bytes += encoded_size;
+            ring.held.push_back(Arc::new(Held { published, whole: OnceLock::new(), encoded_size }));
             while ring.held.len() > self.events_max || ring.bytes > self.bytes_max {
                 ring.drop_first();
             }
@@ -65,18 +84,16 @@ impl Tail {
     }
 
     /// What stands at `from` and after; Err: it has left memory, and how far the log must be read.
-    pub(super) fn window(&self, from: u64, limit: usize) -> Result<Vec<Seen>, u64> {
+    pub(super) fn window(&self, from: u64, limit: usize) -> Result<Vec<(Position, Arc<Held>)>, u64> {
         let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         let skipped = from.checked_sub(ring.first).ok_or(ring.first)?;
         let held = ring.held.iter().skip(usize::try_from(skipped).unwrap_or(usize::MAX)).take(limit);
-        let seen =
-            (from..).zip(held).map(|(position, (envelope, _))| Seen { position: Position(position), envelope: Arc::clone(envelope) });
-        Ok(seen.collect())
+        Ok((from..).map(Position).zip(held.cloned()).collect())
     }
 
     /// When the envelope at a position was received, if it is still in memory.
     pub(super) fn received_at(&self, position: u64) -> Option<Timestamp> {
-        self.window(position, 1).ok()?.first().map(|seen| seen.envelope.event.data.received_at)
+        self.window(position, 1).ok()?.first().map(|(_, held)| held.published.event.data.received_at)
     }
 }
 
@@ -88,9 +105,9 @@ impl Ring {
     }
 
     fn drop_first(&mut self) {
-        if let Some((_, bytes)) = self.held.pop_front() {
+        if let Some(held) = self.held.pop_front() {
             self.first += 1;
-            self.bytes -= bytes;
+            self.bytes -= held.encoded_size;
         }
     }
 }

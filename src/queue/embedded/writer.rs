@@ -87,7 +87,7 @@ pub(super) struct Writer {
     is_failing: bool,
 }
 
-/// Cursors and retention marks in a batch, to be believed when it was kept.
+/// Cursors and retention marks in a batch; they take effect once the batch is durable.
 #[derive(Default)]
 struct Staged {
     cursors: Vec<(Arc<Place>, LaneId, u64)>,
@@ -232,7 +232,7 @@ impl Writer {
             let tail = self.shared.tail(lane);
             let shown = of_lane.iter().flat_map(|publication| publication.envelopes.iter().cloned().zip(sizes(publication)));
             tail.push(shown, self.last_of(lane));
-            // At once: memory that is used again soon is still in the cache of the processor.
+            // Trimmed at once, so that the memory is used again while it is still in the processor's cache.
             tail.trim(self.passed_by_all(&places, lane));
         }
         answer_all(stored, &Ok(()));

@@ -45,7 +45,7 @@ impl Ears {
         self.heard().news.push_back(News::Committed(answer));
     }
 
-    /// What was heard too early for whoever listened, before all that came since.
+    /// Puts news back that its listener cannot use yet, before all that came since.
     pub(super) fn put_back(&self, early: Vec<News>) {
         let mut heard = self.heard();
         for news in early.into_iter().rev() {
@@ -58,7 +58,7 @@ impl Ears {
         self.heard().trouble.take()
     }
 
-    /// From now on nobody deals with anything: the client answers by itself, because its closing waits for that.
+    /// From now on nobody polls for news: changes of the group are answered within the callback, because closing the client waits for that.
     pub(super) fn close(&self) {
         self.heard().is_closing = true;
     }

@@ -122,7 +122,7 @@ impl Feed {
         std::mem::take(&mut state.is_broken).then_some(state.next.or(state.passed))
     }
 
-    /// It could not be mended: to be tried again.
+    /// The offset could not be repaired: marks it as broken again, so that it is tried once more.
     pub(super) fn break_again(&self) {
         self.state().is_broken = true;
     }
@@ -131,7 +131,7 @@ impl Feed {
     pub(super) fn restart(&self, from: i64) {
         let mut state = self.state();
         if state.next.is_some_and(|next| next > from) {
-            // Positions of before would pass what nobody has seen.
+            // Positions in the former topic would pass records that nobody has seen.
             state.tenure += 1;
             state.held.clear();
         }

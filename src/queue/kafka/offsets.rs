@@ -81,7 +81,7 @@ fn settle_once(client: &Asking, topic: &str, lanes: LaneCount, limit: Duration) 
 
 fn ends(client: &Asking, topic: &str, lanes: LaneCount, which: Offset, limit: Duration) -> Result<Vec<i64>, Fault> {
     let mut list = list_of(topic, lanes);
-    // The two ends stand for times in this question.
+    // In this request `Beginning` and `End` stand in the place of timestamps.
     list.set_all_offsets(which)?;
     let answered = client.offsets_for_times(list, limit)?;
     let ends = by_lane(&answered, topic, lanes)?;

@@ -140,7 +140,7 @@ impl Queue for Kafka {
         Ok(self.shared.backlog().await?)
     }
 
-    /// Without a look at how far each has come.
+    /// The names alone are enough: the offsets are not asked for.
     async fn orphans(&self, configured: &[SinkName]) -> Result<Vec<SinkName>, QueueError> {
         self.open_still()?;
         let is_orphan = |sink: &SinkName| *sink != SinkName::archive() && !configured.contains(sink);

@@ -100,7 +100,7 @@ async fn read(cluster: &Cluster, topic: &str, view: &View, partitions: &[Partiti
     let Some(id) = view.brokers.first() else { return Err(Fault::Passing("there is no broker".to_owned())) };
     let described = cluster.settings(ResourceSpecifier::Topic(topic), *id).await?;
     let described = described.as_ref();
-    // Only a warning hangs on it.
+    // The answer is used for a warning only.
     let of_broker = cluster.settings(ResourceSpecifier::Broker(*id), *id).await.ok().flatten();
     Ok(TopicSettings {
         cleanup: text(described, "cleanup.policy").map(str::to_owned),

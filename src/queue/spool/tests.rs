@@ -16,11 +16,13 @@ struct Fickle {
     memory: Memory,
     refuses: AtomicBool,
     hangs: AtomicBool,
+    asked: AtomicU64,
 }
 
 impl Fickle {
     fn new() -> Arc<Self> {
-        Arc::new(Self { memory: Memory::new(LaneCount::default(), 10_000), refuses: AtomicBool::new(false), hangs: AtomicBool::new(false) })
+        let memory = Memory::new(LaneCount::default(), 10_000);
+        Arc::new(Self { memory, refuses: AtomicBool::new(false), hangs: AtomicBool::new(false), asked: AtomicU64::new(0) })
     }
 
     fn refuse(&self, refuses: bool) {
@@ -35,7 +37,9 @@ impl Queue for Fickle {
     }
 
     async fn publish(&self, batch: Vec<Arc<Envelope>>) -> Result<(), PublishError> {
-        if self.hangs.load(Ordering::SeqCst) {
+        let hangs = self.hangs.load(Ordering::SeqCst);
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if hangs {
             std::future::pending::<()>().await;
         }
         if self.refuses.load(Ordering::SeqCst) {
@@ -191,6 +195,29 @@ async fn a_road_that_does_not_answer_holds_the_door_up_once_and_not_for_long() {
     assert!(began.elapsed() < DIRECT_LIMIT + LIMIT / 2, "{:?}", began.elapsed());
     let spooled: u64 = spool.local.backlog().await.expect("a backlog").iter().map(|row| row.waiting).sum();
     assert_eq!(spooled, 10 * 3);
+    tasks.stop(LIMIT).await;
+    spool.close(LIMIT).await.expect("closed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_overtakes_an_earlier_event_of_its_issue_that_is_on_its_way() {
+    let (dir, tasks, road) = (tempfile::tempdir().expect("a directory"), Tasks::new(), Fickle::new());
+    let spool = set(&road, dir.path(), &tasks).await;
+    road.hangs.store(true, Ordering::SeqCst);
+    let first = spool.publish(vec![event(7, 0)]);
+    let rest = async {
+        while road.asked.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        road.hangs.store(false, Ordering::SeqCst);
+        let began = Instant::now();
+        spool.publish(vec![event(8, 0)]).await.expect("taken");
+        assert!(began.elapsed() < DIRECT_LIMIT / 2, "another issue waited {:?}", began.elapsed());
+        spool.publish(vec![event(7, 1)]).await
+    };
+    assert_eq!(tokio::join!(first, rest), (Ok(()), Ok(())));
+    let ids = |numbers: &[&str]| numbers.iter().map(|number| (*number).to_owned()).collect::<Vec<String>>();
+    assert_eq!(arrived(&road, 3).await, [ids(&["0", "1"]), ids(&["0"]), ids(&[])]);
     tasks.stop(LIMIT).await;
     spool.close(LIMIT).await.expect("closed");
 }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use crate::render::document::{self, Block, Content, Document, Item, Mark, Marks, Span, Table};
 use crate::render::link::Url;
 
-/// Where a literal text stands.
+/// The surroundings of a literal text, which decide what must be escaped.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Place {
     pub(super) line_start: bool,
@@ -67,7 +67,7 @@ pub(super) fn line<S: Style>(style: &S, spans: &[Span], in_cell: bool) -> String
     line.out
 }
 
-/// Puts `prefix` before every line that is not empty, `prefix` without its end before the others.
+/// Puts `prefix` before every line, without its trailing spaces where the line is empty.
 pub(super) fn prefixed(text: &str, prefix: &str) -> String {
     let mut out = String::with_capacity(text.len() + prefix.len() * 4);
     for (index, line) in text.split('\n').enumerate() {

@@ -128,6 +128,22 @@ pub(super) async fn worklogs(
     Json(page(api.worklogs(&site, issue), asked.page(5_000, 5_000), "worklogs")).into_response()
 }
 
+pub(super) async fn worklog(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path((name, worklog)): Path<(String, String)>,
+) -> Response {
+    let site = api.rest.site();
+    let issue = match api.issue_of(caller, &site, &name) {
+        Ok(issue) => issue,
+        Err(refused) => return refused,
+    };
+    match worklog.parse().ok().and_then(|id: u64| issue.worklogs.get(&id)) {
+        Some(worklog) => Json(site.worklog_json(issue, worklog, api.form)).into_response(),
+        None => refusal(StatusCode::NOT_FOUND, &format!("Cannot find worklog with id: '{worklog}'.")),
+    }
+}
+
 /// Whoever reported an issue watches it.
 pub(super) async fn watchers(State(api): State<Api>, Extension(caller): Extension<Caller>, Path(name): Path<String>) -> Response {
     let site = api.rest.site();

@@ -53,7 +53,6 @@ enum Caller {
 struct Pace {
     second: Instant,
     requests: u32,
-    limits: u32,
 }
 
 /// The query of a request; names may repeat.
@@ -63,12 +62,8 @@ struct Asked(Vec<(String, String)>);
 
 impl Rest {
     pub fn new(site: Arc<Mutex<Site>>, settings: Arc<Settings>) -> Self {
-        let pace = Pace { second: Instant::now(), requests: 0, limits: 0 };
+        let pace = Pace { second: Instant::now(), requests: 0 };
         Self { site, settings, pace: Arc::new(Mutex::new(pace)) }
-    }
-
-    pub fn limit_next(&self, count: u32) {
-        self.pace().limits = count;
     }
 
     pub fn router(&self) -> Router {
@@ -89,17 +84,9 @@ impl Rest {
         self.site.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn pace(&self) -> MutexGuard<'_, Pace> {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether this request is one too many.
     fn is_limited(&self) -> bool {
-        let mut pace = self.pace();
-        if pace.limits > 0 {
-            pace.limits -= 1;
-            return true;
-        }
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
         if pace.second.elapsed() >= Duration::from_secs(1) {
             (pace.second, pace.requests) = (Instant::now(), 0);
         }
@@ -183,6 +170,7 @@ fn cloud(api: Api) -> Router {
         .route("/issue/{issue}/comment", get(issue::comments))
         .route("/issue/{issue}/comment/{comment}", get(issue::comment))
         .route("/issue/{issue}/worklog", get(issue::worklogs))
+        .route("/issue/{issue}/worklog/{worklog}", get(issue::worklog))
         .route("/issue/{issue}/watchers", get(issue::watchers))
         .route("/comment/list", post(issue::comment_list))
         .route("/search/jql", get(search::by_query).post(search::by_body))

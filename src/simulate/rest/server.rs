@@ -55,6 +55,7 @@ pub(super) fn router(api: Api) -> Router {
         .route("/issue/{issue}/comment", get(issue::comments))
         .route("/issue/{issue}/comment/{comment}", get(issue::comment))
         .route("/issue/{issue}/worklog", get(issue::worklogs))
+        .route("/issue/{issue}/worklog/{worklog}", get(issue::worklog))
         .route("/issue/{issue}/watchers", get(issue::watchers))
         .route("/comment/{comment}/properties/{key}", get(comment_property))
         .route("/search", get(by_query).post(by_body))

@@ -20,7 +20,7 @@ pub(super) struct Rotation {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
-    /// What stands at the second goes.
+    /// Replaces the second path if it exists.
     Rename(PathBuf, PathBuf),
     Remove(PathBuf),
 }
@@ -31,7 +31,7 @@ impl Rotation {
         length > 0 && length.saturating_add(more as u64) > self.at
     }
 
-    /// Afterwards the path is free.
+    /// Moves the file away, so that nothing exists under `path` afterwards.
     pub(super) fn rotate(self, path: &Path) -> io::Result<()> {
         let directory = File::open(directory_of(path))?;
         for step in steps(path, self.keep)? {
@@ -78,7 +78,7 @@ fn steps(path: &Path, keep: u32) -> io::Result<Vec<Step>> {
         })
     };
     let mut steps = Vec::new();
-    // More were kept before: from the far end, so that a crash leaves no hole behind which the others are not seen.
+    // More files were kept before. The highest number is removed first, so that a crash leaves no gap that hides the others.
     let mut last = keep;
     while is_there(last + 1)? {
         last += 1;

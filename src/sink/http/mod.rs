@@ -35,6 +35,7 @@ const BODY_WAIT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
+    /// Where each event is posted.
     pub url: Endpoint,
     /// Signs every event: `whsec_...` as Standard Webhooks have it, or any text.
     #[serde(default)]
@@ -249,7 +250,8 @@ mod tests {
     async fn silence_and_closed_doors_are_waited_for() {
         let silent = sample::Endpoint::start(None).await;
         let settings = Settings { timeout: "100ms".parse().unwrap(), ..settings(&silent.url) };
-        assert_eq!(sink(&settings, None).deliver(&[sample::enriched(1)]).await, [Err(outgoing::unavailable("no answer in time"))]);
+        let unanswered = SinkError::Unanswered { reason: "no answer in time".to_owned() };
+        assert_eq!(sink(&settings, None).deliver(&[sample::enriched(1)]).await, [Err(unanswered)]);
         assert_eq!(sink(&settings, None).check().await, Ok(()));
         let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.and_then(|listener| listener.local_addr()).unwrap();
         let closed = sink(&self::settings(&format!("http://{free}/")), None);

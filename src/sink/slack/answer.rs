@@ -45,7 +45,7 @@ struct Metadata {
 pub(super) fn api(answer: &Answer<'_>) -> Result<Receipt, SinkError> {
     let told = serde_json::from_slice::<Told>(answer.body).ok();
     if let Some(told) = told.as_ref().filter(|told| told.ok && answer.status.is_success()) {
-        return Ok(Receipt { reference: told.ts.clone(), thread: told.ts.clone() });
+        return Ok(Receipt { thread: told.ts.clone() });
     }
     let word = told.as_ref().filter(|told| !told.ok).and_then(|told| told.error.as_deref()).map(clean);
     if by_status_alone(answer.status) {
@@ -54,8 +54,20 @@ pub(super) fn api(answer: &Answer<'_>) -> Result<Receipt, SinkError> {
     match (word, told) {
         (Some(word), Some(told)) => Err(refusal(&word, &detail(&told), answer.retry_after)),
         // A page of something between us and Slack, or an answer cut short.
-        _ => Err(outgoing::unavailable(format!("the answer ({}) is not Slack's: no JSON with `ok`", answer.status))),
+        _ => Err(outgoing::unavailable(not_slacks(answer.status))),
     }
+}
+
+fn not_slacks(status: StatusCode) -> String {
+    format!("the answer ({status}) is not Slack's: no JSON with `ok`")
+}
+
+/// The answer to a message. A success that cannot be read may stand for a message that was posted: once more would show.
+pub(super) fn posted(answer: &Answer<'_>) -> Result<Receipt, SinkError> {
+    if answer.status.is_success() && serde_json::from_slice::<Told>(answer.body).is_err() {
+        return Err(SinkError::Unanswered { reason: not_slacks(answer.status) });
+    }
+    api(answer)
 }
 
 /// Who has an e-mail address; none: nobody.
@@ -81,14 +93,13 @@ pub(super) fn thread_is_gone(err: &SinkError) -> bool {
     matches!(err, SinkError::Refused { scope: Scope::Target, reason } if words.iter().any(|word| reason.contains(word)))
 }
 
-/// An answer of an incoming webhook: plain text, `ok` or a word.
+/// An answer of an incoming webhook. Slack says `ok` or a word as plain text; what only resembles Slack may succeed with any text or none.
 pub(super) fn webhook(answer: &Answer<'_>) -> Result<Receipt, SinkError> {
+    if answer.status.is_success() {
+        return Ok(Receipt::default());
+    }
     let text = String::from_utf8_lossy(answer.body);
     let text = text.trim();
-    if answer.status.is_success() {
-        let done = text == "ok";
-        return if done { Ok(Receipt::default()) } else { Err(outgoing::unavailable("the answer is not Slack's: `ok` was due")) };
-    }
     let is_word = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     let word = is_word.then(|| clean(text));
     if answer.status == StatusCode::NOT_FOUND {
@@ -107,7 +118,10 @@ fn by_status(answer: &Answer<'_>, word: Option<&str>) -> SinkError {
     let retry_after =
         if matches!(answer.status.as_u16(), 425 | 429) { Some(answer.retry_after.unwrap_or(LIMITED)) } else { answer.retry_after };
     let mut err = outgoing::answered("Slack", answer.status, retry_after);
-    let (SinkError::Unavailable { reason, .. } | SinkError::Failed { reason } | SinkError::Refused { reason, .. }) = &mut err;
+    let (SinkError::Unavailable { reason, .. }
+    | SinkError::Unanswered { reason }
+    | SinkError::Failed { reason }
+    | SinkError::Refused { reason, .. }) = &mut err;
     reason.push_str(&named(word));
     err
 }
@@ -175,10 +189,11 @@ mod tests {
     fn short(outcome: &Result<Receipt, SinkError>) -> String {
         let scope = |scope: &Scope| if *scope == Scope::Sink { "sink" } else { "target" };
         match outcome {
-            Ok(receipt) => format!("ok {}", receipt.reference.as_deref().unwrap_or("-")),
+            Ok(receipt) => format!("ok {}", receipt.thread.as_deref().unwrap_or("-")),
             Err(SinkError::Unavailable { scope: of, retry_after: None, .. }) => scope(of).to_owned(),
             Err(SinkError::Unavailable { scope: of, retry_after: Some(span), .. }) => format!("{} {}s", scope(of), span.as_secs()),
             Err(SinkError::Failed { .. }) => "failed".to_owned(),
+            Err(SinkError::Unanswered { .. }) => "unanswered".to_owned(),
             Err(SinkError::Refused { scope: of, .. }) => format!("!{}", scope(of)),
         }
     }
@@ -237,11 +252,29 @@ mod tests {
     }
 
     #[test]
+    fn a_success_that_cannot_be_read_is_no_reason_to_post_again() {
+        for (status, body, expected) in [
+            (200, r#"{"ok":true,"ts":"1.2"}"#, "ok 1.2"),
+            (200, "<html>", "unanswered"),
+            (200, "", "unanswered"),
+            (202, r#"{"ok":true,"ts":"17000"#, "unanswered"),
+            (200, r#"{"ok":false,"error":"internal_error"}"#, "sink"),
+            (502, "<html>", "sink"),
+            (403, "<html>", "sink"),
+        ] {
+            assert_eq!(short(&posted(&answer(status, None, body))), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
     fn answers_of_an_incoming_webhook() {
         for (status, body, expected) in [
             (200, "ok", "ok -"),
             (200, "ok\n", "ok -"),
-            (200, "<html>", "sink"),
+            (200, "", "ok -"),
+            (200, r#"{"ok":true}"#, "ok -"),
+            (202, "<html>", "ok -"),
+            (204, "", "ok -"),
             (400, "invalid_payload", "!target"),
             (400, "no_text", "!target"),
             (403, "action_prohibited", "!sink"),

@@ -41,9 +41,9 @@ pub struct Settings {
     pub webhook_url: Option<SecretSource>,
     /// Where messages go whose rule names no channel: an id, or a name as in `#docs`.
     pub channel: Option<String>,
-    /// The name that messages bear whose rule gives none.
+    /// The name under which messages appear whose rule gives none.
     pub username: Option<String>,
-    /// Likewise the picture.
+    /// The picture beside messages whose rule gives none.
     pub icon_url: Option<String>,
     /// Slack's Web API: `https://slack.com/api` unless there is something between.
     pub api_url: Option<BaseUrl>,
@@ -227,7 +227,7 @@ impl SlackSink {
                 let url = format!("{api_url}/chat.postMessage");
                 let call = |post: &Post<'_>| {
                     let request = self.client.post(&url).bearer_auth(token.expose());
-                    self.call(with_json(request, post), answer::api)
+                    self.call(with_json(request, post), answer::posted)
                 };
                 match call(&post).await {
                     // Nothing was posted yet, so that this is still the first try.
@@ -235,7 +235,7 @@ impl SlackSink {
                         post.thread_ts = None;
                         call(&post).await
                     }
-                    Ok(receipt) => Ok(Receipt { thread: message.thread.clone().or(receipt.thread), ..receipt }),
+                    Ok(receipt) => Ok(Receipt { thread: message.thread.clone().or(receipt.thread) }),
                     refused => refused,
                 }
             }
@@ -263,14 +263,14 @@ impl SlackSink {
     async fn look_up(&self, email: &str) -> Result<Option<String>, SinkError> {
         let Access::Token { token, api_url } = &self.access else { return Ok(None) };
         let request = self.client.get(format!("{api_url}/users.lookupByEmail")).query(&[("email", email)]);
-        self.call(request.bearer_auth(token.expose()), answer::user).await
+        self.call(request.bearer_auth(token.expose()), answer::user).await.map_err(SinkError::of_a_question)
     }
 
     async fn call<T>(&self, request: RequestBuilder, read: fn(&Answer<'_>) -> Result<T, SinkError>) -> Result<T, SinkError> {
         self.exchange(request, read).await.0
     }
 
-    /// What the answer means, and what stood beside it.
+    /// What the answer means, and its headers.
     async fn exchange<T>(
         &self,
         request: RequestBuilder,
@@ -283,7 +283,10 @@ impl SlackSink {
         let (status, retry_after) = (response.status(), retry_after(response.headers(), self.clock.now()));
         let answered = match outgoing::body(&mut response, BODY_MAX).await {
             Ok(body) => read(&Answer { status, retry_after, body: &body }),
-            Err(err) => Err(outgoing::trouble(err)),
+            // The status says already that it was taken.
+            Err(_) if status.is_success() => read(&Answer { status, retry_after, body: &[] }),
+            // The status says already that it was not.
+            Err(err) => Err(outgoing::trouble(err).of_a_question()),
         };
         (answered, std::mem::take(response.headers_mut()))
     }

@@ -6,6 +6,9 @@ use crate::jira::SeenIssue;
 use crate::setting::ConnectionName;
 use crate::store::{ChangeRow, CommentRow, ProjectRow, TicketEffect, TicketRow, UserRow, Version};
 
+/// In bytes; Jira allows 255 characters. Ids of people and projects, and labels, are parts of an index, which refuses what is much longer.
+const INDEXED_MAX: usize = 1_020;
+
 /// Whether the event carries its issue as a whole.
 pub(super) fn is_whole(event: &Event) -> bool {
     event.data.issue.as_ref().is_some_and(|issue| !issue.partial)
@@ -38,14 +41,27 @@ pub(super) fn of_event(event: &Event) -> Vec<TicketEffect> {
         }
         _ => {}
     }
+    effects.retain(has_indexable_id);
     effects
 }
 
 pub(super) fn of_seen(connection: &ConnectionName, seen: &SeenIssue) -> Vec<TicketEffect> {
-    let mut effects: Vec<TicketEffect> =
-        seen.project.as_ref().map(|known| TicketEffect::Project(project(connection, known, seen.asked_at))).into_iter().collect();
+    let mut effects: Vec<TicketEffect> = of_seen_project(connection, seen).into_iter().collect();
     effects.extend(of_issue(connection, &seen.issue, seen.project.as_ref(), seen.asked_at, true, true));
+    effects.retain(has_indexable_id);
     effects
+}
+
+fn has_indexable_id(effect: &TicketEffect) -> bool {
+    match effect {
+        TicketEffect::User(row) => row.id.len() <= INDEXED_MAX,
+        TicketEffect::Project(row) => row.id.len() <= INDEXED_MAX,
+        _ => true,
+    }
+}
+
+pub(super) fn of_seen_project(connection: &ConnectionName, seen: &SeenIssue) -> Option<TicketEffect> {
+    seen.project.as_ref().map(|known| TicketEffect::Project(project(connection, known, seen.asked_at)))
 }
 
 fn of_issue(
@@ -76,7 +92,7 @@ fn of_issue(
         level_known,
         created_at: issue.created_at,
         updated_at: issue.updated_at,
-        labels: issue.labels.clone(),
+        labels: issue.labels.iter().filter(|label| label.len() <= INDEXED_MAX).cloned().collect(),
     })));
     effects
 }
@@ -147,5 +163,32 @@ fn project(connection: &ConnectionName, project: &Project, seen_at: Timestamp) -
         name: project.name.clone(),
         kind,
         seen_at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::sample;
+    use super::*;
+    use crate::event::PersonKind;
+
+    #[test]
+    fn what_no_index_takes_is_left_out() {
+        let person = |id: &str| Some(Person { id: id.to_owned(), name: None, email: None, kind: PersonKind::Person });
+        let mut event = (*sample::enriched(1).event).clone();
+        event.data.actor = person("5b:1");
+        let issue = event.data.issue.as_mut().expect("an issue");
+        issue.partial = false;
+        issue.reporter = person(&"r".repeat(9_000));
+        issue.labels = vec!["guide".to_owned(), "l".repeat(9_000)];
+        let (mut people, mut labels) = (Vec::new(), Vec::new());
+        for effect in of_event(&event) {
+            match effect {
+                TicketEffect::User(row) => people.push(row.id),
+                TicketEffect::Ticket(row) => labels.extend(row.labels),
+                _ => {}
+            }
+        }
+        assert_eq!((people, labels), (vec!["5b:1".to_owned()], vec!["guide".to_owned()]));
     }
 }

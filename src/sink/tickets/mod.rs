@@ -14,19 +14,24 @@ use serde::Deserialize;
 
 use super::{BuildError, Clearance, Enriched, Receipt, Scope, Sink, SinkError, Traits};
 use crate::clock::Clock;
-use crate::event::{Event, Kind};
+use crate::event::{Event, Kind, Project, ProjectKind};
 use crate::jira::{Jira, SeenIssue, Sight, Want};
 use crate::setting::{ConnectionName, SinkName};
 use crate::store::{DeliveryKey, Ended, JournalRow, Progress, Store, StoreError, Write};
 
 /// What `trace` says of an event that has no place here.
 const NOT_ABOUT_A_TICKET: &str = "not about a ticket";
+/// Likewise of a ticket whose project is kept out.
+const NOT_LISTED: &str = "of a service-management project that `service_projects` does not list";
 
 /// `type = "tickets"`
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
+    /// What restricted content it takes: everything unless said otherwise.
     pub clearance: Option<Clearance>,
+    /// Keys of the service-management projects whose tickets are kept, as in `["HELP"]`; of the others only the project is.
+    pub service_projects: Vec<String>,
 }
 
 impl Settings {
@@ -39,12 +44,19 @@ impl Settings {
     }
 }
 
-pub fn build(name: SinkName, store: Store, jiras: Arc<BTreeMap<ConnectionName, Arc<Jira>>>, clock: Clock) -> impl Sink {
-    Tickets { name, store, jiras, clock }
+pub fn build(
+    name: SinkName,
+    settings: &Settings,
+    store: Store,
+    jiras: Arc<BTreeMap<ConnectionName, Arc<Jira>>>,
+    clock: Clock,
+) -> impl Sink + use<> {
+    Tickets { name, service: ServiceProjects(settings.service_projects.clone()), store, jiras, clock }
 }
 
 struct Tickets {
     name: SinkName,
+    service: ServiceProjects,
     store: Store,
     jiras: Arc<BTreeMap<ConnectionName, Arc<Jira>>>,
     clock: Clock,
@@ -61,7 +73,12 @@ impl Sink for Tickets {
     }
 
     fn takes(&self, event: &Event) -> Result<(), &'static str> {
-        if has_place(event.kind()) { Ok(()) } else { Err(NOT_ABOUT_A_TICKET) }
+        if !has_place(event.kind()) {
+            return Err(NOT_ABOUT_A_TICKET);
+        }
+        // A project is known even where its tickets are not kept.
+        let is_kept = event.kind().entity() == "project" || self.service.keeps(event.data.project.as_ref());
+        if is_kept { Ok(()) } else { Err(NOT_LISTED) }
     }
 
     async fn deliver(&self, batch: &[Enriched]) -> Vec<Result<Receipt, SinkError>> {
@@ -69,10 +86,17 @@ impl Sink for Tickets {
         let mut write = Write::default();
         for delivery in batch {
             let event = &delivery.event;
-            write.tickets.extend(effects::of_event(event));
             let seen = delivery.seen.as_ref().or_else(|| read.get(&(event.connection.clone(), event.issue_id()?.to_owned())));
-            write.tickets.extend(seen.into_iter().flat_map(|seen| effects::of_seen(&event.connection, seen)));
-            write.journal.push(self.done(delivery));
+            // The event may not have told of which kind its project is.
+            let kept_out = seen.filter(|seen| !self.service.keeps(seen.project.as_ref()));
+            match kept_out {
+                Some(seen) => write.tickets.extend(effects::of_seen_project(&event.connection, seen)),
+                None => {
+                    write.tickets.extend(effects::of_event(event));
+                    write.tickets.extend(seen.into_iter().flat_map(|seen| effects::of_seen(&event.connection, seen)));
+                }
+            }
+            write.journal.push(self.done(delivery, kept_out.map(|_| NOT_LISTED)));
         }
         let answer = self.store.write(write).await.map(|()| Receipt::default()).map_err(unavailable);
         batch.iter().map(|_| answer.clone()).collect()
@@ -114,7 +138,7 @@ impl Tickets {
         read
     }
 
-    fn done(&self, delivery: &Enriched) -> JournalRow {
+    fn done(&self, delivery: &Enriched, remark: Option<&str>) -> JournalRow {
         JournalRow {
             key: DeliveryKey {
                 sink: self.name.clone(),
@@ -124,11 +148,22 @@ impl Tickets {
             },
             rule: delivery.rule.clone(),
             progress: Progress::Ended(Ended::Delivered),
-            reason: None,
+            reason: remark.map(str::to_owned),
             at: self.clock.now(),
             attempts: delivery.attempts,
             unclean_runs: 0,
         }
+    }
+}
+
+/// The keys of the service-management projects whose tickets are kept.
+struct ServiceProjects(Vec<String>);
+
+impl ServiceProjects {
+    /// A project whose kind is not known is kept: it may be any.
+    fn keeps(&self, project: Option<&Project>) -> bool {
+        let service = project.filter(|project| project.kind == ProjectKind::ServiceDesk);
+        service.is_none_or(|project| project.key.as_deref().is_some_and(|key| self.0.iter().any(|listed| listed.eq_ignore_ascii_case(key))))
     }
 }
 
@@ -155,5 +190,23 @@ mod tests {
         let places: Vec<&str> = Kind::ALL.iter().filter(|kind| has_place(**kind)).map(|kind| kind.entity()).collect();
         assert!(places.iter().all(|entity| ["issue", "comment", "project", "user"].contains(entity)));
         assert!(!has_place(Kind::WorklogCreated) && !has_place(Kind::Unrecognized) && has_place(Kind::IssueSnapshot));
+    }
+
+    #[test]
+    fn service_management_is_kept_only_where_it_is_listed() {
+        let service = ServiceProjects(vec!["HELP".to_owned()]);
+        let project = |key: Option<&str>, kind| Some(Project { id: "1".into(), key: key.map(str::to_owned), name: None, kind });
+        for (project, kept) in [
+            (project(Some("HELP"), ProjectKind::ServiceDesk), true),
+            (project(Some("help"), ProjectKind::ServiceDesk), true),
+            (project(Some("DESK"), ProjectKind::ServiceDesk), false),
+            (project(None, ProjectKind::ServiceDesk), false),
+            (project(Some("DESK"), ProjectKind::Unknown), true),
+            (project(Some("DESK"), ProjectKind::Software), true),
+            (project(Some("DESK"), ProjectKind::Business), true),
+            (None, true),
+        ] {
+            assert_eq!(service.keeps(project.as_ref()), kept, "{project:?}");
+        }
     }
 }

@@ -79,7 +79,7 @@ impl Server {
         Ok(Look::new(server.name, version, MIGRATIONS))
     }
 
-    /// Connects to nobody yet.
+    /// Opens no connection yet.
     fn named(settings: &Settings, data_dir: &Path, readers: u32) -> Result<Self, StoreError> {
         let options = address::options(settings, data_dir).map_err(StoreError::Unusable)?;
         for file in address::files(&settings.url, data_dir) {

@@ -9,7 +9,7 @@ use tracing_subscriber::{Layer, Registry};
 
 use super::{Collector, TracesError};
 
-/// There is none.
+/// Cannot be constructed in this build.
 pub struct Traces(Infallible);
 
 impl Traces {

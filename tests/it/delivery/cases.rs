@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ticketwire::clock::{Clock, Timestamp};
-use ticketwire::deliver::{Jiras, PauseState, paused_control};
+use ticketwire::deliver::{Jiras, OnUnknown, PauseState, Settings, paused_control};
 use ticketwire::jira::{Auth, Flavour, Jira};
 use ticketwire::setting::{Secret, Span};
 use ticketwire::sink::Sink;
@@ -21,6 +21,12 @@ fn chat_sink(script: impl FnMut(&str, u32) -> Fault + Send + 'static) -> Arc<Scr
     Arc::new(Scripted::new("team", chat(), script))
 }
 
+/// Whether the first event has failed twice, and waits as long as it should after that.
+async fn waits_after_two_failures(world: &World) -> bool {
+    let rows = world.store.parked_of_events(&[event_id(1)]).await.expect("it can be read");
+    rows.iter().any(|row| row.attempts == 2 && row.not_before.since(row.last_at) >= Duration::from_secs(7))
+}
+
 /// Faults for the first calls, then none.
 fn first(mut faults: Vec<Fault>) -> impl FnMut(&str, u32) -> Fault {
     move |_, _| if faults.is_empty() { Fault::None } else { faults.remove(0) }
@@ -34,12 +40,14 @@ async fn what_waits_behind_a_failure_does_not_shorten_its_wait() {
     for number in 1..=4 {
         world.publish(envelope(number, 1, "a")).await;
     }
-    assert!(until(SOON, async || sink.calls() >= 2).await, "the second try");
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
-    let calls = sink.seen().calls.clone();
+    assert!(until(SOON, async || waits_after_two_failures(&world).await).await, "the second try: {:?}", sink.seen().calls);
+    world.publish(envelope(5, 2, "a")).await;
+    assert!(until(SOON, async || sink.taken("#a") == [5]).await, "the lane goes on: {:?}", sink.seen().calls);
+    let calls = sink.calls_of(1);
     let waited = calls[1].at - calls[0].at;
     assert!(waited >= Duration::from_millis(700), "the second try came after {waited:?}");
-    assert_eq!(calls.len(), 2, "the third try comes ten seconds after the second: {calls:?}");
+    assert_eq!((calls.len(), sink.calls()), (2, 3), "the third try comes ten seconds after the second: {:?}", sink.seen().calls);
+    assert!(waits_after_two_failures(&world).await, "its time was changed");
     running.stop().await;
 }
 
@@ -63,11 +71,11 @@ async fn a_limit_does_not_call_a_failure_earlier() {
     let world = World::new(1, settings(16, 6), vec![sink.clone()], rules_for("team", "a")).await;
     let running = world.start().await;
     world.publish(envelope(1, 1, "a")).await;
-    assert!(until(SOON, async || sink.calls() >= 2).await);
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(until(SOON, async || waits_after_two_failures(&world).await).await, "{:?}", sink.seen().calls);
     world.publish(envelope(2, 2, "a")).await;
     assert!(until(SOON, async || sink.taken("#a") == [2]).await, "{:?}", sink.seen().calls);
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    world.publish(envelope(3, 3, "a")).await;
+    assert!(until(SOON, async || sink.taken("#a") == [2, 3]).await, "the lane goes on: {:?}", sink.seen().calls);
     assert_eq!(sink.calls_of(1).len(), 2, "{:?}", sink.seen().calls);
     running.stop().await;
 }
@@ -100,10 +108,13 @@ async fn a_limited_target_waits_alone_and_then_drains_in_order() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_target_is_left_alone_from_the_answer_on_and_not_from_the_end_of_the_window() {
     // Issue 1 is slow at #b before it comes to #a, which meanwhile asked issue 2 for patience.
-    let sink = chat_sink(|target, number| match (target, number) {
-        ("#a", 2) => Fault::Limited(Some(Duration::from_secs(2))),
-        ("#b", 1) => Fault::Slow(Duration::from_millis(800)),
-        _ => Fault::None,
+    let sink = chat_sink({
+        let mut limited = false;
+        move |target, number| match (target, number) {
+            ("#a", 2) if !std::mem::replace(&mut limited, true) => Fault::Limited(Some(Duration::from_secs(2))),
+            ("#b", 1) => Fault::Slow(Duration::from_millis(800)),
+            _ => Fault::None,
+        }
     });
     let mut rules = rules_for("team", "ab");
     rules.reverse();
@@ -114,8 +125,8 @@ async fn a_target_is_left_alone_from_the_answer_on_and_not_from_the_end_of_the_w
     world.publish(envelope(2, 2, "a")).await;
     assert!(until(SOON, async || world.unfinished().await == (0, 3)).await);
     world.store.set_control(&paused_control(&name("team")), None, Clock::system().now()).await.expect("it is written");
-    assert!(until(SOON, async || sink.calls() >= 2).await);
-    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    world.finished(SOON).await.expect("all is delivered once the target takes it");
+    assert_eq!((sink.taken("#b"), sink.taken("#a").len()), (vec![1], 2));
     assert_eq!(sink.seen().wrong, Vec::<String>::new(), "{:?}", sink.seen().calls);
     running.stop().await;
 }
@@ -322,8 +333,9 @@ async fn nobody_overtakes_an_event_that_cannot_be_decided_yet() {
         world.publish(envelope(number, issue, "a")).await;
     }
     assert!(until(SOON, async || world.unfinished().await == (0, 3)).await, "{:?}", world.unfinished().await);
-    tokio::time::sleep(Duration::from_millis(700)).await;
-    assert_eq!((sink.taken("#a"), world.unfinished().await), (vec![3], (0, 3)));
+    world.publish(envelope(5, 2, "a")).await;
+    assert!(until(SOON, async || sink.taken("#a") == [3, 5]).await, "the lane goes on: {:?}", sink.seen().calls);
+    assert!(until(SOON, async || world.unfinished().await == (0, 3)).await, "{:?}", world.unfinished().await);
     running.stop().await;
 }
 
@@ -352,5 +364,77 @@ async fn what_is_folded_ends_together_also_over_a_crash() {
     let reasons: Vec<Option<&str>> = rows.iter().map(|row| row.reason.as_deref()).collect();
     assert_eq!(reasons[1..], [Some(folded.as_str()), Some(folded.as_str())]);
     assert!(reasons[0].is_some_and(|reason| reason.starts_with("repeated")), "{reasons:?}");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_had_no_answer_is_repeated_once_and_never_more() {
+    let outage = || {
+        let silent = Instant::now() + Duration::from_millis(900);
+        let mut first = true;
+        move |_: &str, _: u32| match std::mem::take(&mut first) {
+            false if Instant::now() < silent => Fault::Down,
+            _ => Fault::Unanswered,
+        }
+    };
+    let run = async |sink: Arc<Scripted>, on_unknown: OnUnknown| {
+        let world = World::new(1, Settings { on_unknown, ..settings(16, 6) }, vec![sink.clone()], rules_for("team", "a")).await;
+        let running = world.start().await;
+        world.publish(envelope(1, 1, "a")).await;
+        world.finished(SOON).await.expect("it ends");
+        running.stop().await;
+        let rows = world.store.journal(&name("team"), &[&event_id(1)]).await.expect("the journal");
+        let [row] = &rows[..] else { panic!("{rows:?}") };
+        (sink.taken("#a").len(), row.progress, row.reason.clone().unwrap_or_default())
+    };
+    let (taken, progress, remark) = run(chat_sink(first(vec![Fault::Unanswered])), OnUnknown::Repeat).await;
+    assert_eq!((taken, progress), (2, Progress::Ended(Ended::Delivered)));
+    assert!(remark.starts_with("repeated"), "{remark}");
+    let (taken, progress, reason) = run(chat_sink(|_, _| Fault::Unanswered), OnUnknown::Repeat).await;
+    assert_eq!((taken, progress), (2, Progress::Ended(Ended::Dead)), "{reason}");
+    assert!(reason.starts_with("unknown"), "{reason}");
+    let (taken, progress, reason) = run(chat_sink(outage()), OnUnknown::Repeat).await;
+    assert_eq!((taken, progress), (2, Progress::Ended(Ended::Dead)), "an outage between the two: {reason}");
+    let (taken, progress, reason) = run(chat_sink(|_, _| Fault::Unanswered), OnUnknown::Dead).await;
+    assert_eq!((taken, progress), (1, Progress::Ended(Ended::Dead)), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_puts_nothing_in_doubt_twice() {
+    let sink = chat_sink(first(vec![Fault::Unanswered, Fault::None]));
+    sink.silence_checks(3);
+    let world = World::new(1, settings(16, 6), vec![sink.clone()], rules_for("team", "a")).await;
+    let running = world.start().await;
+    world.publish(envelope(1, 1, "a")).await;
+    world.publish(envelope(1, 2, "a")).await;
+    world.finished(SOON).await.expect("it ends");
+    running.stop().await;
+    assert_eq!(sink.silent_checks(), 0, "it was asked until it answered");
+    assert_eq!(sink.taken("#a"), [1, 1, 2], "nothing was sent before that");
+    assert!(world.store.dead_letters(&DeadFilter::default(), None, 9).await.expect("they can be read").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_a_rule_that_is_gone_is_a_dead_letter_until_it_is_back() {
+    let sink = chat_sink(first(vec![Fault::Limited(Some(Duration::from_millis(200)))]));
+    let mut world = World::new(1, settings(16, 6), vec![sink.clone()], rules_for("team", "a")).await;
+    let running = world.start().await;
+    world.publish(envelope(1, 1, "a")).await;
+    assert!(until(SOON, async || world.unfinished().await == (0, 1)).await, "it waits");
+    running.stop().await;
+    world.rule(rules_for("team", "b"));
+    let running = world.start().await;
+    world.finished(SOON).await.expect("it ends");
+    running.stop().await;
+    let dead = world.store.dead_letters(&DeadFilter::default(), None, 9).await.expect("they can be read");
+    let reasons: Vec<&str> = dead.iter().map(|row| row.reason.as_str()).collect();
+    assert_eq!(reasons, ["its rule is no longer in the configuration"]);
+    let rows = world.store.journal(&name("team"), &[&event_id(1)]).await.expect("the journal");
+    assert_eq!(rows.iter().map(|row| row.progress).collect::<Vec<_>>(), [Progress::Ended(Ended::Dead)]);
+    world.rule(rules_for("team", "a"));
+    let running = world.start().await;
+    assert_eq!(world.store.retry_dead(DeadSelection::Matching(DeadFilter::default()), Clock::system().now()).await, Ok(1));
+    world.finished(SOON).await.expect("it ends");
+    assert_eq!(sink.taken("#a"), [1]);
     running.stop().await;
 }

@@ -1,6 +1,7 @@
 //! A sink that does what its script says and remembers what it saw.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub enum Fault {
     Refused,
     Revoked,
     Panic,
+    /// It is taken, and the answer is lost.
+    Unanswered,
 }
 
 #[derive(Debug, Clone)]
@@ -61,6 +64,8 @@ pub struct Scripted {
     traits: Traits,
     script: Mutex<Script>,
     seen: Mutex<Seen>,
+    /// How many questions whether it is there get no answer from now on.
+    silent_checks: AtomicU32,
 }
 
 /// Calls that were under way when a target asked to be left alone.
@@ -68,7 +73,16 @@ const GRACE: Duration = Duration::from_millis(500);
 
 impl Scripted {
     pub fn new(name: &str, traits: Traits, script: impl FnMut(&str, u32) -> Fault + Send + 'static) -> Self {
-        Self { name: super::world::name(name), traits, script: Mutex::new(Box::new(script)), seen: Mutex::default() }
+        let script: Mutex<Script> = Mutex::new(Box::new(script));
+        Self { name: super::world::name(name), traits, script, seen: Mutex::default(), silent_checks: AtomicU32::default() }
+    }
+
+    pub fn silence_checks(&self, count: u32) {
+        self.silent_checks.store(count, Ordering::Relaxed);
+    }
+
+    pub fn silent_checks(&self) -> u32 {
+        self.silent_checks.load(Ordering::Relaxed)
     }
 
     pub fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -165,6 +179,10 @@ impl Sink for Scripted {
                 Fault::Failed => Err(SinkError::Failed { reason: "something odd".into() }),
                 Fault::Refused => Err(SinkError::Refused { scope: Scope::Target, reason: "no such channel".into() }),
                 Fault::Revoked => Err(SinkError::Refused { scope: Scope::Sink, reason: "the token was revoked".into() }),
+                Fault::Unanswered => {
+                    self.take(delivery);
+                    Err(SinkError::Unanswered { reason: "no answer in time".into() })
+                }
                 Fault::None | Fault::Slow(_) | Fault::Panic => {
                     self.take(delivery);
                     Ok(Receipt::default())
@@ -177,7 +195,10 @@ impl Sink for Scripted {
     }
 
     async fn check(&self) -> Result<(), SinkError> {
-        Ok(())
+        match self.silent_checks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)) {
+            Ok(_) => Err(SinkError::Unanswered { reason: "no answer in time".into() }),
+            Err(_) => Ok(()),
+        }
     }
 }
 

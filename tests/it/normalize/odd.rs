@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use ticketwire::event::Kind;
+use ticketwire::event::{Entity, Kind};
 
 use super::{events_of, events_through, own_bodies, published, schema};
 
@@ -48,6 +48,38 @@ fn an_empty_body_is_told_each_time_unless_jira_names_the_delivery() {
     assert_ne!(id(None), id(None));
     assert_ne!(id(Some("")), id(Some("")));
     assert_eq!(id(Some("a.b")).as_str(), "acme:unrecognized:a%2Eb");
+}
+
+#[test]
+fn an_id_that_no_store_could_index_is_unrecognized() {
+    let (long, longer) = ("1".repeat(256), ".".repeat(510));
+    let bodies = [
+        format!(r#"{{"webhookEvent":"jira:issue_created","issue":{{"id":"{long}"}}}}"#),
+        format!(r#"{{"webhookEvent":"jira:issue_updated","issue":{{"id":"7"}},"changelog":{{"id":"{long}","items":[]}}}}"#),
+        format!(r#"{{"webhookEvent":"comment_created","comment":{{"id":"{long}"}}}}"#),
+        format!(r#"{{"webhookEvent":"comment_created","comment":{{"id":"7"}},"issue":{{"id":"{long}"}}}}"#),
+        format!(r#"{{"webhookEvent":"sprint_created","sprint":{{"id":"{long}"}}}}"#),
+        format!(r#"{{"webhookEvent":"project_created","project":{{"id":"{long}"}}}}"#),
+        format!(r#"{{"webhookEvent":"option_{long}_changed"}}"#),
+        format!(r#"{{"webhookEvent":"issue_property_set","issue":{{"id":"7"}},"property":{{"key":"{longer}"}}}}"#),
+    ];
+    for body in bodies {
+        let events = events_of(body.as_bytes());
+        assert_eq!(kinds(body.as_bytes()), [Kind::Unrecognized], "{body}");
+        assert!(events[0].id.as_str().len() < 128, "{}", events[0].id);
+        let Some(Entity::Unrecognized(told)) = &events[0].data.entity else { panic!("it says what it is") };
+        assert_eq!(told.reason, "an id is longer than 255 bytes");
+    }
+    let longest = format!(r#"{{"webhookEvent":"issue_property_set","issue":{{"id":"7"}},"property":{{"key":"{}"}}}}"#, ".".repeat(255));
+    assert_eq!(kinds(longest.as_bytes()), [Kind::PropertySet]);
+}
+
+#[test]
+fn a_key_that_no_issue_could_have_is_left_out() {
+    let body = format!(r#"{{"webhookEvent":"jira:issue_created","issue":{{"id":"7","key":"{}-1"}}}}"#, "K".repeat(255));
+    let event = events_of(body.as_bytes()).remove(0);
+    let issue = event.data.issue.expect("an issue");
+    assert_eq!((event.data.kind, event.subject.as_str(), issue.key, issue.url), (Kind::IssueCreated, "issue:7", None, None));
 }
 
 #[test]

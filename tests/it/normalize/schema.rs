@@ -1,11 +1,13 @@
-//! The published schema of an event: generated from its types, kept in `schemas/`, and true of what is published.
+//! The published schemas of an event, kept in `schemas/`, and true of what is published: the JSON Schema is generated from the types, the
+//! headers in the AsyncAPI document are compared with those that are sent.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::LazyLock;
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
-use ticketwire::event::{Data, TYPE_PREFIX, TYPE_SUFFIX};
+use ticketwire::event::{Data, Envelope, TYPE_PREFIX, TYPE_SUFFIX, binary};
 
 use super::{events_of, own_bodies, published};
 
@@ -107,4 +109,41 @@ fn the_schema_refuses_what_is_no_event() {
     let mut line = published(events_of(body)[0].clone());
     line["data"].as_object_mut().expect("data").remove("actor");
     assert!(!mismatches(&line).is_empty(), "every member is there");
+}
+
+/// The names of a message's headers in `schemas/asyncapi.yaml`: all of them, and those that are required.
+fn headers_in_asyncapi(message: &str) -> (BTreeSet<String>, BTreeSet<String>) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/asyncapi.yaml");
+    let text = std::fs::read_to_string(path).expect("the document");
+    let name = |text: &str| text.strip_prefix('"').map_or_else(|| text.split(':').next(), |rest| rest.split('"').next()).map(str::to_owned);
+    let mut lines = text.lines().skip_while(|line| *line != format!("    {message}:")).skip_while(|line| *line != "        properties:");
+    let properties: Vec<&str> = lines.by_ref().skip(1).take_while(|line| *line != "        required:").collect();
+    let required = lines.map_while(|line| line.strip_prefix("          - "));
+    let all = properties.iter().filter_map(|line| line.strip_prefix("          ")).filter(|line| !line.starts_with(' '));
+    (all.filter_map(name).collect(), required.filter_map(name).collect())
+}
+
+#[test]
+fn the_headers_in_asyncapi_are_those_that_are_sent() {
+    let event = events_of(&own_bodies()["comment-created-cloud"])[0].clone();
+    let (target, traceparent) =
+        (Some("team".parse().expect("a name")), Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()));
+    let envelope = Envelope { event, raw: bytes::Bytes::new(), target, traceparent, received: None, renewable: false };
+    let sent = binary(&envelope, usize::MAX);
+    let headers = |prefix: &str, content_type: Option<&str>| -> BTreeSet<String> {
+        let name = |name: &str| if name == "datacontenttype" { content_type.map(str::to_owned) } else { Some(format!("{prefix}{name}")) };
+        sent.attributes.iter().filter_map(|(attribute, _)| name(attribute)).collect()
+    };
+    let ours: BTreeSet<String> = sent.ours.iter().map(|(name, _)| (*name).to_owned()).collect();
+    for (message, prefix, content_type, stamp) in
+        [("onRabbitmq", "cloudEvents:", None, Some("ticketwire-stamp")), ("onKafka", "ce_", Some("content-type"), None)]
+    {
+        let attributes = headers(prefix, content_type);
+        let (all, required) = headers_in_asyncapi(message);
+        let expected: BTreeSet<String> = attributes.iter().chain(&ours).cloned().chain(stamp.map(str::to_owned)).collect();
+        assert_eq!(all, expected, "{message}");
+        let optional = format!("{prefix}traceparent");
+        let always: BTreeSet<String> = attributes.into_iter().filter(|name| *name != optional).collect();
+        assert_eq!(required, always, "{message}: required");
+    }
 }

@@ -1,10 +1,11 @@
 //! What only the embedded queue promises: it outlives a kill, garbled files and a full disk, and belongs to one process.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use ticketwire::event::{LaneCount, Position};
+use ticketwire::event::{Came, Change, Detail, Envelope, Event, LaneCount, Position};
 use ticketwire::queue::embedded::{Embedded, Settings};
 use ticketwire::queue::{PublishError, Queue, QueueError};
 use ticketwire::setting::{ByteSize, Span};
@@ -79,6 +80,58 @@ async fn what_nobody_claims_for_long_is_let_go() {
     .await;
     let mut lane = stage.lane_of("away", &sent[0]).await;
     assert_eq!(ids(&take(&mut lane, 1).await), ids_of(&sent[9..]));
+}
+
+/// The first event with what its body says. Counted: it is made once, however many read it from memory.
+fn renew(came: &Came<'_>, body: &[u8]) -> Vec<Event> {
+    RENEWED.fetch_add(1, Ordering::Relaxed);
+    let mut event = event(7, 0).event.clone();
+    event.data.received_at = came.received_at;
+    event.data.changes.push(Change {
+        field: String::from_utf8(body.to_vec()).expect("text"),
+        name: None,
+        custom: false,
+        from: None,
+        to: None,
+    });
+    vec![event]
+}
+
+static RENEWED: AtomicUsize = AtomicUsize::new(0);
+
+#[tokio::test]
+async fn events_in_brief_come_out_whole_from_memory_and_from_the_log() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let open = || Arc::new(Embedded::open(&settings(Which::Embedded), dir.path(), Some(renew)).expect("opened"));
+    let brief = Arc::new(Envelope { renewable: true, raw: "summary".into(), ..Envelope::clone(&event(7, 0)) });
+    let queue = open();
+    assert_eq!(queue.detail(), Detail::Brief);
+    for sink in ["docs", "team"] {
+        drop(queue.subscribe(&name(sink)).await.expect("subscribed"));
+    }
+    let publish = || queue.publish(vec![Arc::clone(&brief), Arc::clone(&brief)]);
+    publish().await.expect("published");
+    assert_eq!(changed_fields(queue.as_ref(), &brief).await, ["summary"; 2]);
+    assert_eq!(RENEWED.load(Ordering::Relaxed), 1, "it was made whole once for both");
+    drop(queue);
+    assert_eq!(changed_fields(open().as_ref(), &brief).await, ["summary"; 2]);
+    assert_eq!(RENEWED.load(Ordering::Relaxed), 3, "what is read from the log is made whole by whoever reads it");
+}
+
+/// What the next event of the lane says to either sink.
+async fn changed_fields(queue: &Embedded, brief: &Envelope) -> Vec<String> {
+    let mut fields = Vec::new();
+    for sink in ["docs", "team"] {
+        let mut subscription = queue.subscribe(&name(sink)).await.expect("subscribed");
+        let mut lane = within(subscription.next_lane()).await.expect("a lane");
+        while lane.id() != lane_of(brief) {
+            lane = within(subscription.next_lane()).await.expect("a lane");
+        }
+        let seen = take(&mut lane, 1).await;
+        assert_eq!(seen[0].envelope.raw, brief.raw);
+        fields.extend(seen[0].envelope.event.data.changes.iter().map(|change| change.field.clone()));
+    }
+    fields
 }
 
 /// The files as they are at this moment: what a killed process leaves behind.

@@ -46,35 +46,34 @@ async fn help_tells_what_there_is() {
     let help = said(stage.command(&["--help"])).await;
     assert_eq!(help.code, 0);
     insta::assert_snapshot!(help.out, @r"
-    A wire service for Jira: webhooks in, one durable road, every sink told once and in order
+    Receives Jira webhooks, stores them durably and delivers them in order to Slack, SQL and others
 
     Usage: ticketwire [OPTIONS] <COMMAND>
 
     Commands:
       demo      Run everything against a simulated Jira and Slack; needs no file and no network
       serve     Run the service
-      simulate  Run the simulated Jira and Slack alone
-      check     Find what is wrong from the configuration to Jira, with the next step [alias: doctor]
-      config    Check, explain or describe the configuration
-      event     Events in the archive
+      simulate  Run only the simulated Jira and Slack, without the service
+      check     Diagnose configuration, Jira, queue, store and sinks [alias: doctor]
+      config    Check a configuration, or print an example or its JSON Schema
+      event     List, show and follow the events in the archive
       trace     Show every event of an issue and what became of it at each sink
-      replay    Deliver from the archive what was never delivered, and decide anew what was filtered or
-                withheld
-      dead      Dead letters: deliveries that will not succeed by waiting [alias: dlq]
-      sink      Sinks: the configured destinations
-      rule      Rules: which events go where, and how they read
-      queue     The road between the door and the sinks
+      replay    Deliver archived events that a sink did not get, by the rules and the guard of today
+      dead      List, show, retry or drop dead letters, which waiting will not deliver [alias: dlq]
+      sink      List, pause and resume sinks, and inspect their shadow mode
+      rule      List, enable, disable and test rules
+      queue     Inspect the event queue
       help      Print this message or the help of the given subcommand(s)
 
     Options:
-      -c, --config <FILE>      The configuration file; without it the embedded defaults under
+      -c, --config <FILE>      The configuration file; without it the defaults, with everything kept in
                                `./ticketwire-data`
           --json               Print answers as JSON
-          --admin <URL>        The admin listener of a running service, as in `http://127.0.0.1:9080`;
-                               found by the configuration otherwise
-          --token-file <FILE>  A file with the admin token; with `--admin` also taken from
-                               `TICKETWIRE_ADMIN_TOKEN`
-          --log <LEVEL>        What is logged: error, warn, info, debug, or a filter such as
+          --admin <URL>        URL of the admin listener of a running service, as in
+                               `http://127.0.0.1:9080`; by default taken from the configuration
+          --token-file <FILE>  A file that holds the admin token; with `--admin` the variable
+                               `TICKETWIRE_ADMIN_TOKEN` may hold it instead
+          --log <LEVEL>        Log level: error, warn, info, debug, or a filter such as
                                `info,ticketwire::deliver=debug`
       -h, --help               Print help
       -V, --version            Print version
@@ -168,7 +167,8 @@ async fn commands_speak_of_a_running_service() {
         (&["sink"], 2),
         (&["dead", "retry"], 2),
         (&["telegraph"], 2),
-        (&["trace", "OPS-41", "--admin", "http://127.0.0.1:1", "--token-file", "missing"], 1),
+        (&["trace", "OPS-41", "--admin", "http://127.0.0.1:1", "--token-file", "missing"], 2),
+        (&["trace", "OPS-41", "--admin", "http://127.0.0.1:1"], 2),
     ] {
         let said = stage.cli(arguments).await;
         assert_eq!(said.code, code, "{arguments:?}: {said:?}");

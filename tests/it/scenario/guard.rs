@@ -7,7 +7,7 @@ use serde_json::json;
 use ticketwire::simulate::Body;
 use tokio::time::Instant;
 
-use crate::stage::{Scene, Stage};
+use crate::stage::{Scene, Stage, until};
 
 const LIMIT: Duration = Duration::from_secs(40);
 const ACTS_MAX: usize = 400;
@@ -190,4 +190,48 @@ async fn what_cannot_be_known_waits() {
     assert_guarded(&stage, &scene, &known).await;
     assert_eq!(stage.cli_json(&["dead", "list"]).await, json!([]));
     eprintln!("waits: {parked} deliveries parked while Jira was down, delivered afterwards; {} withheld", known.talk(true).count() * 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_belongs_to_a_private_project_stays_out() {
+    let (stage, scene) = set().await;
+    let _service = stage.serve().await;
+    let private = json!({ "id": "66", "key": "HUSH", "name": "Hush", "projectTypeKey": "software", "isPrivate": true });
+    scene.jira.answer(move |path, _| path.ends_with("/project/66").then(|| (200, None, private.clone())));
+    let mut ids: Vec<BTreeSet<String>> = Vec::new();
+    for (number, project) in [(501, 66), (502, 10_000)] {
+        let version = json!({ "id": number.to_string(), "name": "a plan", "archived": false, "released": false, "projectId": project });
+        let body = json!({ "timestamp": 1_765_441_200_120_u64, "webhookEvent": "jira:version_created", "version": version });
+        ids.push(stage.post("acme", &body, &number.to_string()).await.into_iter().collect());
+    }
+    stage.drained(&["open-file", "vault-file"], LIMIT).await;
+    let of = |file: &str| stage.ids(file).into_iter().collect::<BTreeSet<String>>();
+    assert_eq!(of("open.jsonl"), ids[1], "the sink that is not cleared");
+    assert_eq!(of("vault.jsonl"), &ids[0] | &ids[1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_comment_that_is_restricted_while_it_waits_stays_out() {
+    let (stage, scene) = (Stage::new(), Scene::set().await);
+    // The ready-made message waits a moment for what belongs to it.
+    let rule = "[rule.talk]\nwhen = 'event.kind == \"comment.created\"'\nsend = [{ to = \"open\" }]\n";
+    stage.configure(&format!("{}{}{rule}", scene.asking(), scene.workspace("open", false)));
+    let _service = stage.serve().await;
+    let restricted = json!({ "id": "1", "visibility": { "type": "role", "value": "Staff" } });
+    scene.jira.answer(move |path, _| path.contains("/comment/").then(|| (200, None, restricted.clone())));
+    let mut known = Known::default();
+    for _ in 0..ACTS_MAX {
+        if known.talk(false).any(|seen| seen.name == "comment_created") {
+            break;
+        }
+        act(&stage, &scene, &mut known).await;
+    }
+    let seen = known.talk(false).find(|seen| seen.name == "comment_created").expect("somebody says something in public");
+    let withheld = async || {
+        let outcomes = stage.outcomes(&seen.key, &seen.event, "open").await;
+        outcomes.into_iter().find(|(outcome, _)| outcome == "withheld" || outcome == "delivered")
+    };
+    let ended = until("it ends", LIMIT, withheld).await;
+    assert_eq!(ended, ("withheld".to_owned(), "restricted to Staff".to_owned()));
+    assert_eq!(scene.texts("#open"), Vec::<String>::new());
 }

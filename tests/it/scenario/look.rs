@@ -124,7 +124,8 @@ async fn dead_letters_go_by_filter_and_a_replay_says_what_it_did() {
         (&["replay"][..], 2),
         (&["replay", "--since", "yesterday"], 2),
         (&["replay", "--since", "1h", "--sink", "nobody"], 1),
-        (&["replay", "--since", "1h", "--rule", "new tickets", "--sink", "events"], 1),
+        (&["replay", "--since", "1h", "--rule", "new tickets", "--sink", "events"], 2),
+        (&["replay", "--since", "1h", "--until", "2h"], 2),
         (&["replay", "--stop", "r0"], 1),
     ] {
         let said = stage.cli(arguments).await;

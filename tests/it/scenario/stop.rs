@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use crate::stage::{Load, Scene, Stage, Story, quoted, until};
+use crate::stage::{Load, Scene, Service, Stage, Story, quoted, until};
 
 const RULE: &str = r#"
 [rule.all]
@@ -44,6 +44,23 @@ async fn an_orderly_stop_repeats_nothing() {
     assert_eq!(different.len(), ids.len(), "an orderly stop repeated lines");
     let (_, code) = service.terminate().await;
     assert_eq!(code, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_is_obeyed_while_the_start_waits_for_a_database() {
+    let stage = Stage::new();
+    // It listens, and never says a word.
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = silent.local_addr().expect("an address");
+    stage.configure(&format!("[store]\nurl = \"postgres://{address}/wire\"\n{}", Scene::listening("acme")));
+    let config = stage.config().display().to_string();
+    for signal in ["TERM", "INT"] {
+        let service = Service::spawn(stage.command(&["serve", "-c", &config]), stage.path("serve.out"), stage.path("serve.err"));
+        let _connection = tokio::time::timeout(LIMIT, silent.accept()).await.expect("it calls").expect("a connection");
+        let (took, code) = service.stop_by(signal).await;
+        assert_eq!(code, 0, "the status after SIG{signal}");
+        assert!(took < Duration::from_secs(5), "it took {took:?}");
+    }
 }
 
 /// It may have arrived: that is remembered, and whoever looks later is told that the message may be there twice.

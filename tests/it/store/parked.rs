@@ -1,19 +1,22 @@
 //! What waits, in which order it goes on, and what becomes of dead letters.
 
 use ticketwire::clock::Timestamp;
-use ticketwire::event::{LaneId, PartitionKey};
+use ticketwire::event::{LaneCount, LaneId, PartitionKey, Position};
 use ticketwire::store::{
-    DeadFilter, DeadSelection, Ended, ParkedRow, ParkedState, Progress, Store, StoreError, Waiting, WaitingKey, Write,
+    DeadFilter, DeadSelection, DeliveryKey, Ended, ParkedRow, ParkedState, Progress, Store, StoreError, Waiting, WaitingKey, Write,
 };
 
 use super::fixtures::{Opened, Place, acme, archive_row, at, event_id, journal_row, on_each_database, parked_row, sink};
 
 on_each_database!(
     what_is_due_comes_oldest_first_and_never_overtakes_its_issue,
+    what_cannot_be_read_holds_up_only_its_own_issue,
     a_dead_letter_holds_nobody_up,
-    times_change_for_a_sink_a_target_or_an_issue,
+    times_change_for_a_target_or_an_issue,
     it_is_known_where_and_how_many_wait,
     a_delivery_is_parked_once,
+    what_waits_goes_on_in_the_lanes_of_another_road,
+    what_waits_for_a_sink_that_is_given_up_ends,
     dead_letters_are_retried_or_dropped,
     dead_letters_are_found_by_what_they_are,
 );
@@ -35,11 +38,7 @@ async fn parked(opened: &Opened, rows: Vec<ParkedRow>) {
 
 async fn due(store: &Store, now: i64, limit: usize) -> Vec<String> {
     let due = store.due(&sink("team"), LaneId(0), at(now), limit).await.expect("it can be read");
-    due.into_iter().map(|parked| parked.row.id).collect()
-}
-
-async fn next(store: &Store) -> Option<Timestamp> {
-    store.next_due(&sink("team"), LaneId(0)).await.expect("it can be read")
+    due.parked.into_iter().map(|parked| parked.row.id).collect()
 }
 
 fn all() -> DeadFilter {
@@ -59,22 +58,33 @@ async fn what_is_due_comes_oldest_first_and_never_overtakes_its_issue(place: Pla
     parked(&opened, rows).await;
     let store = &opened.store;
     assert_eq!(due(store, 4, 9).await, [""; 0]);
-    assert_eq!(next(store).await, Some(at(5)), "d6 waits behind d4");
-    assert_eq!(due(store, 5, 9).await, ["d4"]);
+    assert_eq!(due(store, 5, 9).await, ["d4"], "d6 waits behind d5");
     assert_eq!(due(store, 20, 9).await, ["d3", "d4"], "d2 waits behind d1, the other target does not");
     assert_eq!(due(store, 50, 9).await, ["d1", "d2", "d3", "d4"]);
     assert_eq!(due(store, 90, 9).await, ["d1", "d2", "d3", "d4", "d5", "d6"]);
     assert_eq!(due(store, 90, 2).await, ["d1", "d2"]);
-    assert!(store.due(&sink("team"), LaneId(1), at(90), 9).await.unwrap().is_empty());
-    assert!(store.due(&sink("other"), LaneId(0), at(90), 9).await.unwrap().is_empty());
+    assert!(store.due(&sink("team"), LaneId(1), at(90), 9).await.unwrap().parked.is_empty());
+    assert!(store.due(&sink("other"), LaneId(0), at(90), 9).await.unwrap().parked.is_empty());
 
-    let whole = store.due(&sink("team"), LaneId(0), at(5), 1).await.unwrap().remove(0);
+    let whole = store.due(&sink("team"), LaneId(0), at(5), 1).await.unwrap().parked.remove(0);
     assert_eq!((whole.row.key.event_id, &whole.envelope.event.id), (event_id(4), &event_id(4)));
     assert_eq!((whole.row.reason.as_str(), whole.row.attempts, whole.row.rule.as_deref()), ("ratelimited", 1, Some("docs on hold")));
 
     opened.write(Write { unpark: vec!["d4".into(), "d1".into()], ..Write::default() }).await;
     assert_eq!(due(store, 20, 9).await, ["d2", "d3"]);
-    assert_eq!(next(store).await, Some(at(10)));
+}
+
+/// As a newer program leaves it behind, which was taken back.
+async fn what_cannot_be_read_holds_up_only_its_own_issue(place: Place) {
+    let opened = Opened::new(&place).await;
+    let rows = vec![waiting("d1", 1, "A", "#docs", 0), waiting("d2", 2, "A", "#docs", 0), waiting("d3", 3, "B", "#docs", 0)];
+    parked(&opened, rows).await;
+    opened.lines("UPDATE archive SET envelope = substr(envelope, 1, 2) WHERE position = 1").await;
+    let due = opened.store.due(&sink("team"), LaneId(0), at(9), 9).await.expect("the others can be read");
+    assert_eq!(due.parked.iter().map(|parked| parked.row.id.as_str()).collect::<Vec<_>>(), ["d3"]);
+    let [(row, why)] = &due.unreadable[..] else { panic!("{:?}", due.unreadable) };
+    assert_eq!(row.id, "d1");
+    assert!(why.to_string().contains(event_id(1).as_str()), "{why}");
 }
 
 async fn a_dead_letter_holds_nobody_up(place: Place) {
@@ -90,7 +100,7 @@ async fn a_dead_letter_holds_nobody_up(place: Place) {
     assert!(opened.store.dead_letter("d2").await.unwrap().is_none(), "what waits is no dead letter");
 }
 
-async fn times_change_for_a_sink_a_target_or_an_issue(place: Place) {
+async fn times_change_for_a_target_or_an_issue(place: Place) {
     let opened = Opened::new(&place).await;
     let rows = vec![waiting("d1", 1, "A", "#docs", 1), waiting("d2", 2, "B", "#docs", 1), waiting("d3", 3, "A", "#ops", 1)];
     parked(&opened, rows.clone()).await;
@@ -106,8 +116,6 @@ async fn times_change_for_a_sink_a_target_or_an_issue(place: Place) {
     assert_eq!(times().await, ["d1 30", "d2 30", "d3 1", "d9 1"]);
     postpone(Waiting::Target(sink("team"), "#docs".into()), 25).await;
     assert_eq!(times().await, ["d1 30", "d2 30", "d3 1", "d9 1"], "who waits longer goes on waiting");
-    postpone(Waiting::Sink(sink("team")), 0).await;
-    assert_eq!(times().await, ["d1 0", "d2 0", "d3 0", "d9 1"]);
 
     let mut tried = rows[0].clone();
     (tried.attempts, tried.last_at, tried.reason, tried.not_before) = (2, at(77), "timed out".into(), at(88));
@@ -139,7 +147,6 @@ async fn it_is_known_where_and_how_many_wait(place: Place) {
     let counts = opened.store.waiting_counts().await.unwrap();
     assert_eq!(counts, [(sink("team"), LaneId(0), 3, at(1)), (sink("team"), LaneId(7), 1, at(5))]);
     assert_eq!(opened.store.dead_counts().await.unwrap(), [(sink("team"), 1)]);
-    assert_eq!(opened.store.next_due(&sink("team"), LaneId(3)).await, Ok(None));
 }
 
 async fn a_delivery_is_parked_once(place: Place) {
@@ -229,4 +236,50 @@ fn ids_can_be_typed_and_differ() {
     assert_eq!(ids.len(), 10_000);
     let typed = |id: &String| id.len() == 11 && id.starts_with('d') && id.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
     assert!(ids.iter().all(typed));
+}
+
+async fn what_waits_goes_on_in_the_lanes_of_another_road(place: Place) {
+    let opened = Opened::new(&place).await;
+    let store = &opened.store;
+    let lanes = |count: u16| LaneCount::new(count).expect("a number of lanes");
+    assert_eq!(store.enter_road("embedded/16", lanes(16), at(1)).await, Ok(0));
+    let rows = vec![waiting("d2", 2, "A", "#docs", 0), waiting("d1", 1, "A", "#docs", 0), waiting("d3", 3, "B", "#docs", 0)];
+    parked(&opened, rows).await;
+    assert_eq!(store.enter_road("embedded/16", lanes(16), at(2)).await, Ok(0), "the same road");
+    assert_eq!(store.enter_road("embedded/1", lanes(1), at(3)).await, Ok(3));
+    // What the new road brings begins at 1 and goes behind.
+    let later = ParkedRow { lane: LaneId(0), position: Position(1), ..waiting("d4", 4, "A", "#docs", 0) };
+    let mut archived = archive_row(4, "500", None, 0, 1);
+    archived.lane = LaneId(0);
+    opened.write(Write { archive: vec![archived], park: vec![later], ..Write::default() }).await;
+    assert_eq!(due(store, 9, 9).await, ["d1", "d2", "d3", "d4"]);
+    // A row that is made from one that was moved stands where that stood.
+    let first = store.due(&sink("team"), LaneId(0), at(9), 1).await.unwrap().parked.remove(0).row;
+    let beside = ParkedRow { id: "d0".into(), key: DeliveryKey { target: "#ops".into(), ..first.key.clone() }, ..first };
+    opened.write(Write { park: vec![beside], ..Write::default() }).await;
+    let places = opened.lines("SELECT DISTINCT CAST(position AS TEXT) FROM parked WHERE id IN ('d0', 'd1')").await;
+    assert_eq!(places.len(), 1, "{places:?}");
+    let lane = PartitionKey::issue(&acme(), "A").lane(lanes(16));
+    assert_eq!(store.enter_road("kafka/16", lanes(16), at(4)).await, Ok(5));
+    let found = store.due(&sink("team"), lane, at(9), 9).await.unwrap().parked;
+    let ids: Vec<&str> = found.iter().filter(|parked| &*parked.row.key.target == "#docs").map(|parked| parked.row.id.as_str()).collect();
+    assert_eq!(ids.iter().filter(|id| **id != "d3").collect::<Vec<_>>(), [&"d1", &"d2", &"d4"]);
+}
+
+async fn what_waits_for_a_sink_that_is_given_up_ends(place: Place) {
+    let opened = Opened::new(&place).await;
+    let store = &opened.store;
+    let mut dead = waiting("d2", 2, "A", "#docs", 0);
+    dead.state = ParkedState::Dead;
+    parked(&opened, vec![waiting("d1", 1, "A", "#docs", 0), dead]).await;
+    let mut other = parked_row("d9", 9, "other", "#docs", ParkedState::Waiting);
+    other.not_before = at(1);
+    parked(&opened, vec![other]).await;
+    opened.write(Write { journal: vec![journal_row(1, "team", "#docs", Progress::Tried)], ..Write::default() }).await;
+    assert_eq!(store.give_up(&sink("team"), at(5)).await, Ok(1));
+    assert_eq!(opened.lines("SELECT id FROM parked ORDER BY id").await, ["d2", "d9"]);
+    let rows = store.journal(&sink("team"), &[&event_id(1)]).await.unwrap();
+    let [row] = &rows[..] else { panic!("{rows:?}") };
+    assert_eq!(row.progress, Progress::Ended(Ended::Dead));
+    assert!(row.reason.as_deref().is_some_and(|reason| reason.contains("given up")), "{row:?}");
 }

@@ -9,6 +9,7 @@ use super::fixtures::{Opened, Place, archive_row, at, on_each_database, sink};
 
 on_each_database!(
     a_lane_reads_its_own_in_order,
+    an_event_that_cannot_be_read_stands_in_its_place,
     a_step_that_was_overtaken_changes_nothing,
     every_order_to_deliver_again_has_a_generation_of_its_own,
 );
@@ -42,12 +43,24 @@ async fn a_lane_reads_its_own_in_order(place: Place) {
         let next = store.replayed(&lane, 1).await.unwrap();
         let Some((place, archived)) = next.into_iter().next() else { break };
         lane.after = place;
-        read.push(archived.envelope.event.data.received_at);
+        read.push(archived.expect("it can be read").envelope.event.data.received_at);
     }
     // Which of the two comes first is not promised.
     read[..2].sort_unstable();
     assert_eq!(read, [received(3), received(4), received(5)]);
     assert!(store.open_replays(&sink("nobody"), LaneId(0)).await.unwrap().is_empty());
+}
+
+async fn an_event_that_cannot_be_read_stands_in_its_place(place: Place) {
+    let opened = Opened::new(&place).await;
+    let archive = (1..=3).map(|number| archive_row(number, "500", None, 0, number.into())).collect();
+    opened.write(Write { archive, ..Write::default() }).await;
+    opened.lines("UPDATE archive SET envelope = substr(envelope, 1, 2) WHERE position = 2").await;
+    let store = &opened.store;
+    store.order_replay(replay("r1", 0, i64::from(u32::MAX)), false, vec![sink("team")]).await.unwrap();
+    let read = store.replayed(&lane_of(store, 0).await, 9).await.unwrap();
+    let told: Vec<(u64, bool)> = read.iter().map(|(place, archived)| (place.position.0, archived.is_ok())).collect();
+    assert_eq!(told, [(1, true), (2, false), (3, true)]);
 }
 
 async fn a_step_that_was_overtaken_changes_nothing(place: Place) {

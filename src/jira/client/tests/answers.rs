@@ -110,6 +110,44 @@ async fn an_issue_with_an_error_beside_it_is_asked_for_alone() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_too_large_is_asked_for_in_halves() {
+    let large = || axum::response::IntoResponse::into_response(([("content-type", "application/json")], vec![b' '; 33 << 20]));
+    let server = Server::start().await;
+    let jira = cloud(&server);
+    server.misbehave(move |call| {
+        let ids = call.body["issueIdsOrKeys"].as_array().cloned().unwrap_or_default();
+        (ids.len() > 2 || ids.iter().any(|id| id == "8")).then(large)
+    });
+    let wants: Vec<Want> = (6..=9).map(|id| want(id, None)).collect();
+    let answers = jira.issues(&wants).await;
+    assert!(
+        matches!(answers.as_slice(), [Ok(Sight::Seen(_)), Ok(Sight::Seen(_)), Err(JiraError::Refused { .. }), Ok(Sight::Seen(_))]),
+        "{answers:?}"
+    );
+    assert!(one(&jira, 10, None).await.is_ok(), "the site is not paused");
+    assert_eq!(server.calls().len(), 6, "{:?}", server.paths());
+
+    let server = Server::start().await;
+    let jira = datacenter(&server);
+    server.misbehave(move |call| call.path.ends_with("/issue/8").then(large));
+    assert!(matches!(one(&jira, 8, None).await, Err(JiraError::Refused { .. })));
+    assert!(one(&jira, 9, None).await.is_ok(), "the site is not paused");
+}
+
+#[tokio::test]
+async fn a_no_of_jira_stays_one_and_that_of_a_proxy_does_not() {
+    let server = Server::start().await;
+    let jira = datacenter(&server);
+    server.misbehave(|call| call.path.ends_with("/issue/8").then(|| status(400)));
+    assert!(matches!(one(&jira, 8, None).await, Err(JiraError::Refused { status: 400, .. })));
+    server.misbehave(|call| {
+        let page = (http::StatusCode::BAD_REQUEST, "<html>no</html>");
+        call.path.ends_with("/issue/8").then(|| axum::response::IntoResponse::into_response(page))
+    });
+    assert!(is_unavailable(&one(&jira, 8, None).await));
+}
+
+#[tokio::test]
 async fn what_is_no_id_is_never_asked_for() {
     let server = Server::start().await;
     let jira = datacenter(&server);

@@ -19,25 +19,33 @@ async fn a_comment_is_internal_public_or_gone() {
             "comment/2/properties/sd.public.comment" => Some(internal(false)),
             "issue/7/comment/3" => Some(Json(json!({ "id": "3", "body": "text" })).into_response()),
             "issue/7/comment/5" => Some(Json(json!({ "id": "5", "body": "text", "jsdPublic": false })).into_response()),
+            "comment/6/properties/sd.public.comment" => Some(status(403)),
+            "comment/8/properties/sd.public.comment" => Some(Json(json!({ "value": "yes" })).into_response()),
             _ => None,
         }
     });
     for _ in 0..2 {
-        for (id, internal) in [("1", true), ("2", false), ("3", false), ("4", true), ("5", true)] {
+        for (id, internal) in [("1", true), ("2", false), ("3", false), ("4", true), ("5", true), ("6", true), ("8", true)] {
             assert_eq!(jira.comment_internal("7", id, began).await, Ok(internal), "{id}");
         }
     }
-    // One each for 1 and 2, two each for the others, and one look at the login; nothing for the second round.
-    assert_eq!(server.calls().len(), 9, "{:?}", server.paths());
+    // One each for 1, 2, 6 and 8, two each for the others, and one look at the login; nothing for the second round.
+    assert_eq!(server.calls().len(), 11, "{:?}", server.paths());
 }
 
 #[tokio::test]
-async fn a_comment_is_not_public_because_of_a_bad_login() {
+async fn nothing_is_said_of_a_comment_while_the_login_is_in_doubt() {
     let began = Instant::now();
+    for code in [403, 404] {
+        let server = Server::start().await;
+        let jira = datacenter(&server);
+        server.misbehave(move |call| Some(status(if call.path.ends_with("/myself") { 401 } else { code })));
+        assert!(is_unauthorized(&jira.comment_internal("7", "1", began).await), "{code}");
+    }
     let server = Server::start().await;
     let jira = datacenter(&server);
-    server.misbehave(|call| call.path.ends_with("/myself").then(|| status(401)));
-    assert!(is_unauthorized(&jira.comment_internal("7", "1", began).await));
+    server.misbehave(|call| call.path.contains("/comment/").then(|| (http::StatusCode::FORBIDDEN, "<html>no</html>").into_response()));
+    assert!(is_unavailable(&jira.comment_internal("7", "1", began).await), "a proxy is not Jira");
 }
 
 #[tokio::test]

@@ -97,10 +97,11 @@ async fn each_answer_is_taken_for_what_it_is() {
     let text = |code: u16, body: &'static str| move || (StatusCode::from_u16(code).expect("a status"), body).into_response();
     let no = |code: u16| move || status(code);
     let large = || Json(json!({ "text": "x".repeat(1 << 20) })).into_response();
+    let deep = || ([("content-type", "application/json")], "[".repeat(200) + &"]".repeat(200)).into_response();
     let redirect = || with_header(status(302), "location", "https://login.invalid/");
     let login = || with_header(status(401), "x-seraph-loginreason", "AUTHENTICATED_FAILED");
     type Answer = Box<dyn Fn() -> Response + Send>;
-    let rows: [(&str, Answer, &str); 15] = [
+    let rows: [(&str, Answer, &str); 16] = [
         ("a value", Box::new(|| Json(json!({ "a": 1 })).into_response()), "found"),
         ("no content", Box::new(text(204, "")), "nothing"),
         ("not there", Box::new(no(404)), "nothing"),
@@ -109,6 +110,7 @@ async fn each_answer_is_taken_for_what_it_is() {
         ("a wrong method", Box::new(no(405)), "refused 405"),
         ("gone", Box::new(no(410)), "refused 410"),
         ("too large", Box::new(large), "refused 200"),
+        ("nested beyond reason", Box::new(deep), "refused 200"),
         ("a lone failure", Box::new(no(500)), "waits"),
         ("maintenance", Box::new(no(503)), "waits, all"),
         ("too many", Box::new(no(429)), "waits, all"),

@@ -4,6 +4,7 @@ mod answers;
 mod comments;
 mod corpus;
 mod lookups;
+mod now;
 mod outages;
 mod probes;
 mod server;

@@ -1,0 +1,71 @@
+//! What the guard asks beside issues: whether a project is private, and what a comment or worklog has become. Asked as rules look things
+//! up, so that many share one request.
+
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::read::is_id;
+use super::site::Site;
+use super::{Asked, Flavour, Found, JiraError, Lookup, Place, Privacy, Talk, lookup};
+use crate::jira::model;
+use crate::setting::PathSuffix;
+
+#[derive(Deserialize)]
+struct Said {
+    visibility: Option<Visibility>,
+    #[serde(rename = "jsdPublic")]
+    public: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Visibility {
+    value: Option<String>,
+}
+
+pub(super) async fn privacy(site: &Site, place: &Place, after: Instant) -> Asked<Privacy> {
+    if site.flavour(Instant::now() + site.limits.read).await? == Flavour::Datacenter {
+        // It knows no private projects.
+        return Ok(Privacy::Open);
+    }
+    let project_id = match place {
+        Place::Project(id) => id.clone(),
+        Place::Board(id) => {
+            let Some(board) = thing(site, "/rest/agile/1.0/board/", id, after).await? else { return Ok(Privacy::NotVisible) };
+            match board.pointer("/location/projectId") {
+                Some(Value::String(id)) => id.clone(),
+                Some(Value::Number(id)) => id.to_string(),
+                // The board of a person.
+                _ => return Ok(Privacy::Open),
+            }
+        }
+    };
+    let project = thing(site, "/rest/api/3/project/", &project_id, after).await?.map(|project| project.to_string());
+    let project = project.as_deref().and_then(|text| serde_json::from_str::<model::Project<'_>>(text).ok());
+    let private = project.as_ref().map(model::Project::private);
+    Ok(match (private, project.as_ref().and_then(model::Project::project)) {
+        (Some(true), Some(project)) => Privacy::Private(project),
+        (Some(false), Some(_)) => Privacy::Open,
+        _ => Privacy::NotVisible,
+    })
+}
+
+/// `kind` is `comment` or `worklog`.
+pub(super) async fn talk(site: &Site, issue_id: &str, kind: &str, id: &str, after: Instant) -> Asked<Talk> {
+    checked(issue_id)?;
+    let Some(found) = thing(site, &format!("/rest/api/2/issue/{issue_id}/{kind}/"), id, after).await? else { return Ok(Talk::Gone) };
+    // What cannot be read is not known to be public.
+    let Ok(said) = Said::deserialize(&*found) else { return Ok(Talk::Gone) };
+    let visible_to = said.visibility.map(|visibility| visibility.value.unwrap_or_else(|| "somebody".to_owned()));
+    Ok(Talk::There { visible_to, is_internal: said.public == Some(false) })
+}
+
+async fn thing(site: &Site, before: &str, id: &str, after: Instant) -> Asked<Found> {
+    let path = format!("{before}{}", checked(id)?).parse::<PathSuffix>();
+    let path = path.map_err(|why| JiraError::Refused { status: 0, reason: format!("the path {why}") })?;
+    lookup::lookups(site, &[Lookup { path, after }]).await.pop().unwrap_or(Ok(None))
+}
+
+fn checked(id: &str) -> Asked<&str> {
+    if is_id(id) { Ok(id) } else { Err(JiraError::Refused { status: 0, reason: "an id is not a number".into() }) }
+}
