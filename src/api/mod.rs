@@ -5,6 +5,7 @@
 
 mod access;
 mod asked;
+mod audit;
 mod endpoints;
 mod openapi;
 mod operations;

@@ -73,7 +73,8 @@ pub trait Operations: Send + Sync {
     async fn sinks(&self) -> Outcome<Vec<SinkView>> {
         elsewhere()
     }
-    async fn pause_sink(&self, _name: &str, _reason: &str) -> Outcome<SinkView> {
+    /// Without a reason the one that it is paused for already stays.
+    async fn pause_sink(&self, _name: &str, _reason: Option<&str>) -> Outcome<SinkView> {
         elsewhere()
     }
     async fn resume_sink(&self, _name: &str) -> Outcome<SinkView> {

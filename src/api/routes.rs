@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::access::Access;
 use super::asked::{Asked, Told};
+use super::audit::{self, Ordered, noted};
 use super::operations::{OperationError, Operations, Outcome};
 use super::problem::Problem;
 use super::views::{Counted, DeadQuery, EventQuery, Page, ReplayOrder, Selection, ShadowQuery};
@@ -119,7 +120,10 @@ async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) 
     let (method, path) = (request.method().clone(), format!("{}{}", endpoints::CLOSED, request.uri().path()));
     let response = next.run(request).await;
     let status = response.status().as_u16();
-    tracing::info!(target: "ticketwire::audit", token, %method, path, status, "admin token {token}: {method} {path}, answered {status}");
+    let order = response.extensions().get::<Ordered>().filter(|order| !order.0.is_empty());
+    let order = order.map(|Ordered(order)| format!(": {order}")).unwrap_or_default();
+    let what = format!("admin token {token}: {method} {path}, answered {status}{order}");
+    tracing::info!(target: "ticketwire::audit", token, %method, path, status, "{what}");
     response
 }
 
@@ -178,22 +182,23 @@ pub(super) async fn dead_letter(State(operations): State<Shared>, Path(id): Path
 }
 
 pub(super) async fn retry_dead(State(operations): State<Shared>, Told(which): Told<Selection>) -> Response {
-    answer(counted(operations.retry_dead(&which).await, &which))
+    noted(audit::selection(&which), answer(counted(operations.retry_dead(&which).await, &which)))
 }
 
 pub(super) async fn drop_dead(State(operations): State<Shared>, Told(which): Told<Selection>) -> Response {
-    answer(counted(operations.drop_dead(&which).await, &which))
+    noted(audit::selection(&which), answer(counted(operations.drop_dead(&which).await, &which)))
 }
 
 /// 202: the lanes' workers take it up, and `replays/{id}` says how far they are.
 pub(super) async fn order_replay(State(operations): State<Shared>, Told(order): Told<ReplayOrder>) -> Response {
-    match operations.order_replay(&order).await {
+    let answered = match operations.order_replay(&order).await {
         Ok(replay) => {
             let place = [(header::LOCATION, format!("{}/replays/{}", endpoints::CLOSED, replay.id))];
             (StatusCode::ACCEPTED, place, Json(replay)).into_response()
         }
         Err(err) => refused(err).into_response(),
-    }
+    };
+    noted(audit::replay(&order), answered)
 }
 
 pub(super) async fn replays(State(operations): State<Shared>, Asked(page): Asked<Limited>) -> Response {
@@ -227,8 +232,9 @@ pub(super) async fn shadows(State(operations): State<Shared>, Path(name): Path<S
 }
 
 pub(super) async fn pause(State(operations): State<Shared>, Path(name): Path<String>, Told(why): Told<Reason>) -> Response {
-    let reason = why.reason.unwrap_or_else(|| "paused by hand".into());
-    answer(operations.pause_sink(&name, &reason).await)
+    let reason = why.reason.as_deref();
+    let order = audit::members(&[("reason", reason.map(|_| "given".to_owned()))]);
+    noted(order, answer(operations.pause_sink(&name, reason).await))
 }
 
 pub(super) async fn resume(State(operations): State<Shared>, Path(name): Path<String>) -> Response {
@@ -240,7 +246,7 @@ pub(super) async fn queue(State(operations): State<Shared>) -> Response {
 }
 
 pub(super) async fn prune(State(operations): State<Shared>, Told(how): Told<Pruning>) -> Response {
-    answer(operations.prune_queue(how.dry_run).await)
+    noted(format!("dry_run={}", how.dry_run), answer(operations.prune_queue(how.dry_run).await))
 }
 
 pub(super) async fn rules(State(operations): State<Shared>) -> Response {

@@ -14,7 +14,7 @@ pub struct EventRow {
     pub event_id: EventId,
     pub kind: Kind,
     pub connection: ConnectionName,
-    /// As the event had it.
+    /// As the event had it, else as other events of the issue had it.
     pub issue_key: Option<String>,
     pub received_at: Timestamp,
 }
@@ -56,6 +56,11 @@ pub struct DeliveryView {
     pub reason: Option<String>,
     pub at: Option<Timestamp>,
     pub attempts: u32,
+    /// 0 for an event as it came, another for each `replay --again`.
+    #[serde(default)]
+    pub generation: u32,
+    /// The id of the dead letter that it is.
+    pub dead_letter: Option<String>,
 }
 
 /// Which events; all that is given must hold.
@@ -118,6 +123,10 @@ pub struct SinkView {
     /// It records what it would send, and sends nothing.
     #[serde(default)]
     pub shadow: bool,
+    /// Events that it has not passed plus parked deliveries; null where that cannot be told now.
+    pub waiting: Option<u64>,
+    /// Dead letters; null where that cannot be told now.
+    pub dead: Option<u64>,
 }
 
 /// Which records of a sink in shadow mode; all that is given must hold.
@@ -172,10 +181,13 @@ pub struct QueueRow {
 pub struct DeadLetterView {
     pub id: String,
     pub event_id: String,
+    /// As the event had it, else as other events of the issue had it.
+    pub issue_key: Option<String>,
     pub sink: SinkName,
     pub target: String,
     pub rule: Option<String>,
     pub reason: String,
+    /// Since it was last retried by hand.
     pub attempts: u32,
     pub first_at: Timestamp,
     pub last_at: Timestamp,
@@ -195,6 +207,9 @@ pub struct RuleView {
     pub name: String,
     pub enabled: bool,
     pub when: String,
+    /// What Jira must say of the issue besides.
+    #[serde(default)]
+    pub jql: Option<String>,
     pub sinks: Vec<SinkName>,
     /// Who keeps the file that it stands in.
     #[serde(default)]

@@ -1,6 +1,6 @@
 //! Looking at events: pages of the archive, one event whole, and those that come while somebody looks on.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -8,12 +8,14 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::names;
 use super::operations::{Backstage, Outcome, unavailable};
 use crate::api::{DeliveryView, EventQuery, EventRow, EventView, ListedEvent, OperationError, Page, ShownEvent};
 use crate::clock::Timestamp;
 use crate::deliver;
-use crate::event::{EventId, structured};
-use crate::store::{Archived, EventFilter, EventPlace, Store};
+use crate::event::{Event, EventId, structured};
+use crate::setting::ConnectionName;
+use crate::store::{Archived, EventFilter, EventPlace, Store, StoreError};
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Events that are read at a time.
@@ -25,12 +27,15 @@ const REMEMBERED_MAX: usize = 10_000;
 
 pub(super) async fn page(backstage: &Backstage, which: &EventQuery, cursor: Option<&str>, limit: usize) -> Outcome<Page<ListedEvent>> {
     let after = cursor.map(place).transpose()?;
+    check(backstage, which).await?;
     let explainer = &backstage.explainer;
     let found = explainer.store.archived_page(&filter(which), after, limit).await.map_err(unavailable)?;
     let next = found.last().filter(|_| found.len() == limit).map(|(place, _)| format!("{}.{}", place.received_at.ms(), place.number));
     let archived: Vec<Archived> = found.into_iter().map(|(_, archived)| archived).collect();
     let explained = explainer.explain(&archived).await.map_err(unavailable)?;
-    let listed = archived.iter().zip(explained).map(|(archived, view)| ListedEvent { row: row(archived), deliveries: deliveries(view) });
+    let keys = keys(&explainer.store, &archived).await.map_err(unavailable)?;
+    let listed =
+        archived.iter().zip(explained).map(|(archived, view)| ListedEvent { row: row(archived, &keys), deliveries: deliveries(view) });
     Ok(Page { rows: listed.collect(), next })
 }
 
@@ -39,8 +44,9 @@ pub(super) async fn show(backstage: &Backstage, id: &str, raw: bool) -> Outcome<
     let archived = explainer.store.archived(&EventId::known(id)).await.map_err(unavailable)?;
     let archived = archived.ok_or_else(|| OperationError::NotFound(format!("the archive holds no event `{id}`")))?;
     let explained = explainer.explain(std::slice::from_ref(&archived)).await.map_err(unavailable)?;
+    let keys = keys(&explainer.store, std::slice::from_ref(&archived)).await.map_err(unavailable)?;
     let event = serde_json::from_slice(&structured(&archived.envelope, &archived.envelope.event, raw)).unwrap_or_default();
-    Ok(ShownEvent { row: row(&archived), deliveries: explained.into_iter().flat_map(deliveries).collect(), event })
+    Ok(ShownEvent { row: row(&archived, &keys), deliveries: explained.into_iter().flat_map(deliveries).collect(), event })
 }
 
 pub(super) async fn trace(backstage: &Backstage, key: &str) -> Outcome<Vec<EventView>> {
@@ -62,6 +68,7 @@ pub(super) async fn tail(
     stop: CancellationToken,
     place: OwnedSemaphorePermit,
 ) -> Outcome<BoxStream<'static, (i64, EventRow)>> {
+    check(backstage, which).await?;
     let store = backstage.explainer.store.clone();
     let after = match after {
         Some(after) => after,
@@ -100,11 +107,9 @@ impl Tail {
     /// Whether there was something. A store that cannot be read is asked again.
     async fn look(&mut self) -> bool {
         let read = self.store.archived_after(&self.filter, self.after, MANY + self.told.len()).await.unwrap_or_default();
-        for (number, archived) in read {
-            if self.told.insert(number) {
-                self.found.push_back((number, row(&archived)));
-            }
-        }
+        let (numbers, new): (Vec<i64>, Vec<Archived>) = read.into_iter().filter(|(number, _)| self.told.insert(*number)).unzip();
+        let keys = keys(&self.store, &new).await.unwrap_or_default();
+        self.found.extend(numbers.into_iter().zip(new.iter().map(|archived| row(archived, &keys))));
         if let Some((number, _)) = self.found.back() {
             self.marks.push_back((Instant::now(), *number));
         }
@@ -119,6 +124,22 @@ impl Tail {
     }
 }
 
+/// A kind that there is not, or a connection that is neither configured nor known from before, is a slip of whoever names it.
+async fn check(backstage: &Backstage, which: &EventQuery) -> Outcome<()> {
+    which.kind.as_deref().map_or(Ok(()), names::check_kind)?;
+    let Some(name) = &which.connection else { return Ok(()) };
+    let is_configured = backstage.present.borrow().config.connections.iter().any(|connection| connection.name.as_str() == name);
+    if is_configured {
+        return Ok(());
+    }
+    if let Ok(connection) = name.parse::<ConnectionName>()
+        && backstage.explainer.store.has_events_of(&connection).await.map_err(unavailable)?
+    {
+        return Ok(());
+    }
+    Err(names::no_connection(name, &backstage.present.borrow().config))
+}
+
 fn filter(which: &EventQuery) -> EventFilter {
     let EventQuery { kind, connection, issue, since, until } = which.clone();
     EventFilter { kind, connection, issue_key: issue, since, until }
@@ -131,13 +152,22 @@ fn place(cursor: &str) -> Outcome<EventPlace> {
     place.ok_or_else(|| OperationError::Wrong("`cursor` is not one that this service gave".into()))
 }
 
-fn row(archived: &Archived) -> EventRow {
+type Keys = HashMap<EventId, String>;
+
+/// The keys of issues that the events name by their ids only, as far as the store knows them.
+async fn keys(store: &Store, archived: &[Archived]) -> Result<Keys, StoreError> {
+    let is_nameless = |event: &&Event| event.data.issue.as_ref().is_some_and(|issue| issue.key.is_none());
+    let nameless = archived.iter().map(|archived| &archived.envelope.event).filter(is_nameless);
+    store.issue_keys(&nameless.map(|event| event.id.clone()).collect::<Vec<EventId>>()).await
+}
+
+fn row(archived: &Archived, keys: &Keys) -> EventRow {
     let event = &archived.envelope.event;
     EventRow {
         event_id: event.id.clone(),
         kind: event.kind(),
         connection: event.connection.clone(),
-        issue_key: event.data.issue.as_ref().and_then(|issue| issue.key.clone()),
+        issue_key: event.data.issue.as_ref().and_then(|issue| issue.key.clone()).or_else(|| keys.get(&event.id).cloned()),
         received_at: event.data.received_at,
     }
 }
@@ -151,6 +181,8 @@ fn deliveries(view: deliver::EventView) -> Vec<DeliveryView> {
         reason: delivery.reason,
         at: delivery.at,
         attempts: delivery.attempts,
+        generation: delivery.generation,
+        dead_letter: delivery.dead_letter,
     };
     view.deliveries.into_iter().map(shown).collect()
 }

@@ -7,6 +7,7 @@ mod events;
 mod gauges;
 mod instance;
 mod letters;
+mod names;
 mod operations;
 mod prepare;
 mod rehearse;
@@ -30,6 +31,7 @@ use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use check::{Finding, Level, Running as RunningService, check};
+pub(crate) use names::unknown;
 pub use prepare::{Prepared, prepare};
 pub use rehearse::{recorded, rehearsal};
 pub use reload::NotReloaded;
@@ -188,7 +190,7 @@ async fn begin(
     telemetry::config_reload(true);
     let webhooks = receiver_address.map_or_else(|| "nowhere".to_owned(), |address| address.to_string());
     tracing::info!(%roles, receiver = %webhooks, admin = %admin_address, "ready: webhooks on {webhooks}, admin on {admin_address}");
-    let live = Live { revision, door: opened, tls, access, queue: queue.clone(), roles, clock, output, one: Mutex::new(()) };
+    let live = Live { revision, door: opened, tls, access, queue: queue.clone(), roles, clock, output, refused: Mutex::new(false) };
     Ok(Running { receiver: receiver_address, admin: admin_address, queue, live, inside, door, delivery, base })
 }
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::revision::Present;
 use super::roles::Roles;
-use super::{Inside, events, gauges, letters, replays, shadows};
+use super::{Inside, events, gauges, letters, names, replays, shadows};
 use crate::api::{
     ConnectionView, DeadLetterView, DeadQuery, EventQuery, EventRow, EventView, ListedEvent, OperationError, Operations, OrphanView, Page,
     Part, QueueRow, Readiness, ReplayOrder, ReplayView, RuleView, Selection, ShadowQuery, ShadowView, ShownDeadLetter, ShownEvent,
@@ -31,6 +31,9 @@ const CATCH_UP: Duration = Duration::from_secs(1);
 
 /// So long a look at queue and store serves everybody who asks: each costs a write that is synced, and asking needs no token.
 const LOOK_SERVES: Duration = Duration::from_secs(1);
+
+/// Of a sink that somebody paused and did not say why.
+const NO_REASON: &str = "no reason was given";
 
 /// Who looks on asks the store four times a second.
 const LOOKERS_ON_MAX: usize = 16;
@@ -177,9 +180,35 @@ impl Backstage {
         states
     }
 
-    async fn view(&self, name: &str) -> Outcome<SinkView> {
-        let found = self.sinks().await?.into_iter().find(|sink| sink.name.as_str() == name);
-        found.ok_or_else(|| OperationError::NotFound(format!("no sink is called `{name}`")))
+    /// The configured sinks and their states. What waits for them is not counted, which takes a look at queue and store.
+    fn states(&self) -> Vec<SinkView> {
+        let mut states: HashMap<SinkName, PauseState> = self.explainer.supervisor.states().into_iter().collect();
+        let view = |sink: &crate::config::Sink| {
+            let (state, reason) = match states.remove(&sink.name) {
+                Some(PauseState::Paused(reason)) => ("paused", Some(reason)),
+                Some(PauseState::Running) | None => ("running", None),
+            };
+            let (name, kind) = (sink.name.clone(), sink.settings.kind().into());
+            SinkView { name, kind, state: state.into(), reason, shadow: sink.shadow, waiting: None, dead: None }
+        };
+        self.present.borrow().config.sinks.iter().map(view).collect()
+    }
+
+    fn state(&self, name: &str) -> Outcome<SinkView> {
+        let found = self.states().into_iter().find(|sink| sink.name.as_str() == name);
+        found.ok_or_else(|| names::no_sink(name, &self.present.borrow().config))
+    }
+
+    /// Adds what waits for each, where queue and store can tell.
+    async fn count(&self, sinks: &mut [SinkView]) {
+        let waiting = self.queue().await.ok();
+        let dead = self.explainer.store.dead_counts().await.ok();
+        for sink in sinks {
+            let name = &sink.name;
+            let of_sink = |rows: &Vec<QueueRow>| rows.iter().filter(|row| row.sink == name.as_str()).map(|row| row.waiting).sum::<u64>();
+            let letters = |counts: &Vec<(SinkName, u64)>| counts.iter().find(|(of, _)| of == name).map_or(0, |(_, count)| *count);
+            (sink.waiting, sink.dead) = (waiting.as_ref().map(of_sink), dead.as_ref().map(letters));
+        }
     }
 
     fn rule_view(&self, rule: &Rule) -> RuleView {
@@ -191,6 +220,7 @@ impl Backstage {
             name: rule.name.to_string(),
             enabled: rule.is_enabled(),
             when: rule.when.source().to_owned(),
+            jql: rule.jql.as_ref().map(|jql| jql.text().to_owned()),
             sinks,
             owner: place.and_then(|place| place.owner.as_deref()).map(str::to_owned),
             place: place.map(|place| format!("{}:{}", place.file, place.line)).unwrap_or_default(),
@@ -199,13 +229,14 @@ impl Backstage {
 
     /// Gives an order and waits a moment for it to be obeyed here.
     async fn order(&self, name: &str, reason: Option<&str>) -> Outcome<SinkView> {
-        let sink = self.view(name).await?;
+        let sink = self.state(name)?;
         self.explainer.store.set_control(&paused_control(&sink.name), reason, self.clock.now()).await.map_err(unavailable)?;
-        let wanted = if reason.is_some() { "paused" } else { "running" };
         let until = Instant::now() + CATCH_UP;
         loop {
-            let view = self.view(name).await?;
-            if view.state == wanted || Instant::now() >= until {
+            let mut view = self.state(name)?;
+            // Only a paused sink has a reason.
+            if view.reason.as_deref() == reason || Instant::now() >= until {
+                self.count(std::slice::from_mut(&mut view)).await;
                 return Ok(view);
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -254,13 +285,13 @@ impl Operations for Backstage {
     }
 
     async fn retry_dead(&self, which: &Selection) -> Outcome<u64> {
-        let Some(which) = letters::selection(which)? else { return Ok(0) };
+        let Some(which) = letters::selection(self, which).await? else { return Ok(0) };
         self.explainer.store.retry_dead(which, self.clock.now()).await.map_err(unavailable)
     }
 
     async fn drop_dead(&self, which: &Selection) -> Outcome<u64> {
-        let Some(which) = letters::selection(which)? else { return Ok(0) };
-        self.explainer.store.drop_dead(which).await.map_err(unavailable)
+        let Some(which) = letters::selection(self, which).await? else { return Ok(0) };
+        self.explainer.store.drop_dead(which, self.clock.now()).await.map_err(unavailable)
     }
 
     async fn order_replay(&self, order: &ReplayOrder) -> Outcome<ReplayView> {
@@ -281,18 +312,14 @@ impl Operations for Backstage {
     }
 
     async fn sinks(&self) -> Outcome<Vec<SinkView>> {
-        let mut states: HashMap<SinkName, PauseState> = self.explainer.supervisor.states().into_iter().collect();
-        let view = |sink: &crate::config::Sink| {
-            let (state, reason) = match states.remove(&sink.name) {
-                Some(PauseState::Paused(reason)) => ("paused", Some(reason)),
-                Some(PauseState::Running) | None => ("running", None),
-            };
-            SinkView { name: sink.name.clone(), kind: sink.settings.kind().into(), state: state.into(), reason, shadow: sink.shadow }
-        };
-        Ok(self.present.borrow().config.sinks.iter().map(view).collect())
+        let mut sinks = self.states();
+        self.count(&mut sinks).await;
+        Ok(sinks)
     }
 
-    async fn pause_sink(&self, name: &str, reason: &str) -> Outcome<SinkView> {
+    async fn pause_sink(&self, name: &str, reason: Option<&str>) -> Outcome<SinkView> {
+        let before = self.state(name)?.reason;
+        let reason = reason.or(before.as_deref()).unwrap_or(NO_REASON);
         self.order(name, Some(reason)).await
     }
 
@@ -301,7 +328,7 @@ impl Operations for Backstage {
     }
 
     async fn shadows(&self, name: &str, which: &ShadowQuery, cursor: Option<&str>, limit: usize) -> Outcome<Page<ShadowView>> {
-        let sink = self.view(name).await?;
+        let sink = self.state(name)?;
         shadows::page(self, &sink.name, which, cursor, limit).await
     }
 
@@ -357,7 +384,7 @@ impl Operations for Backstage {
     async fn switch_rule(&self, name: &str, enabled: bool) -> Outcome<RuleView> {
         let revision = self.present.borrow().clone();
         let found = revision.rules.list().iter().find(|rule| *rule.name == *name);
-        let rule = found.ok_or_else(|| OperationError::NotFound(format!("no rule is called `{name}`")))?;
+        let rule = found.ok_or_else(|| names::no_rule(name, &revision.config))?;
         let order = if enabled { "true" } else { "false" };
         let store = &self.explainer.store;
         store.set_control(&enabled_control(name), Some(order), self.clock.now()).await.map_err(unavailable)?;

@@ -43,13 +43,15 @@ pub(super) struct Live {
     pub(super) roles: Roles,
     pub(super) clock: Clock,
     pub(super) output: Output,
-    /// Held during a reload, so that there is one at a time.
-    pub(super) one: Mutex<()>,
+    /// Whether the last reload was refused. Held during a reload, so that there is one at a time.
+    pub(super) refused: Mutex<bool>,
 }
 
 impl Live {
     pub(super) async fn reload(&self, draft: Draft, inside: Option<&Inside>) -> Result<(), NotReloaded> {
-        let reloaded = self.take_up(draft, inside).await;
+        let mut refused = self.refused.lock().await;
+        let reloaded = self.take_up(draft, inside, *refused).await;
+        *refused = reloaded.is_err();
         telemetry::config_reload(reloaded.is_ok());
         match &reloaded {
             Ok(()) => {}
@@ -64,14 +66,14 @@ impl Live {
         reloaded
     }
 
-    async fn take_up(&self, draft: Draft, inside: Option<&Inside>) -> Result<(), NotReloaded> {
-        let _one = self.one.lock().await;
+    async fn take_up(&self, draft: Draft, inside: Option<&Inside>, was_refused: bool) -> Result<(), NotReloaded> {
         let before = self.revision.borrow().clone();
         let Prepared { config, rules, names } = prepare(draft)?;
         let changes = before.config.changes(&config);
         if changes.are_none() {
             self.renew_certificate()?;
-            tracing::info!(config = config.hash(), "nothing changed in the configuration");
+            let told = if was_refused { "the file is good again; nothing else changed" } else { "nothing changed in the configuration" };
+            tracing::info!(config = config.hash(), "{told}");
             return Ok(());
         }
         if !changes.fixed().is_empty() {

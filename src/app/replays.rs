@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::names;
 use super::operations::{Backstage, Outcome, unavailable};
 use crate::api::{OperationError, ReplayOrder, ReplayView, ReplayedSink};
 use crate::deliver::PauseState;
@@ -57,12 +58,12 @@ fn sinks(backstage: &Backstage, order: &ReplayOrder) -> Outcome<Vec<SinkName>> {
     if let Some(name) = &order.sink {
         sinks.retain(|sink| sink.as_str() == name);
         if sinks.is_empty() {
-            return Err(OperationError::NotFound(format!("no sink is called `{name}`")));
+            return Err(names::no_sink(name, &revision.config));
         }
     }
     if let Some(name) = &order.rule {
         let rule = revision.rules.list().iter().find(|rule| *rule.name == **name);
-        let rule = rule.ok_or_else(|| OperationError::NotFound(format!("no rule is called `{name}`")))?;
+        let rule = rule.ok_or_else(|| names::no_rule(name, &revision.config))?;
         sinks.retain(|sink| rule.sends.iter().any(|send| send.to == *sink));
         if sinks.is_empty() {
             return Err(OperationError::Wrong(format!("rule `{name}` sends nothing there")));

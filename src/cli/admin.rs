@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::Failure;
 use super::arguments::Options;
-use crate::api;
+use crate::api::{self, Readiness};
 use crate::config::{self, Config};
 use crate::setting::Secret;
 
@@ -46,6 +46,12 @@ impl Admin {
 
     pub(crate) async fn post<B: Serialize + Sync, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, Failure> {
         self.call(Method::POST, path, Some(body)).await
+    }
+
+    /// What the service says of itself, also where it is not ready.
+    pub(crate) async fn readiness(&self) -> Result<Readiness, Failure> {
+        let asked = self.client.get(format!("{}/readyz", self.base)).send().await;
+        self.read(asked.map_err(|err| self.unreachable(err))?).await
     }
 
     /// The first so many of a listing, page by page.
@@ -206,7 +212,7 @@ mod tests {
             Failure::Usage(_) => 2,
             Failure::Unreachable(_) => 69,
             Failure::Configuration(_) => 78,
-            Failure::No | Failure::Other(_) => 1,
+            Failure::No | Failure::Gone | Failure::Other(_) => 1,
         };
         for (status, expected) in [(400, 2), (401, 1), (403, 1), (404, 1), (409, 1), (421, 1), (422, 2), (500, 69), (502, 69), (503, 69)] {
             assert_eq!(code(status), expected, "{status}");

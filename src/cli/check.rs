@@ -26,8 +26,8 @@ pub(crate) async fn run(connection: Option<&str>, options: &Options, mut output:
 }
 
 fn unknown(name: &str, config: &Config) -> Failure {
-    let known: Vec<&str> = config.connections.iter().map(|connection| connection.name.as_str()).collect();
-    Failure::Other(anyhow::anyhow!("no connection is called `{name}`; there are: {}", known.join(", ")))
+    let known = config.connections.iter().map(|connection| connection.name.as_str());
+    Failure::Other(anyhow::anyhow!(app::unknown("connection", name, known)))
 }
 
 /// None: no service answers, or not to us.
@@ -35,7 +35,7 @@ async fn ask(options: &Options) -> Option<RunningService> {
     let admin = Admin::find(options).ok()?;
     let rows: Vec<QueueRow> = admin.get("queue").await.ok()?;
     let sinks: Vec<SinkView> = admin.get("sinks").await.ok()?;
-    let mut running = RunningService::default();
+    let mut running = RunningService { config: admin.readiness().await.ok()?.config, ..RunningService::default() };
     running.places.extend(rows.into_iter().filter_map(|row| row.sink.parse().ok()));
     running.places.sort();
     running.places.dedup();
@@ -54,17 +54,17 @@ fn show(findings: &[Finding], output: &mut Output) -> Ended {
         let found = if finding.evidence.is_empty() { finding.what.clone() } else { format!("{} ({})", finding.what, finding.evidence) };
         vec![word(finding.level).to_owned(), finding.about.clone(), found, finding.next.clone()]
     };
-    output.table(&["", "ABOUT", "FOUND", "NEXT STEP"], findings.iter().map(row).collect(), "nothing was found to look at")?;
+    output.texts(&["", "ABOUT", "FOUND", "NEXT STEP"], findings.iter().map(row).collect(), "nothing was found to look at")?;
     Ok(output.line(&summary(findings))?)
 }
 
 fn summary(findings: &[Finding]) -> String {
     let count = |level: Level| findings.iter().filter(|finding| finding.level == level).count();
-    let counted = |level: Level, word: &str| match count(level) {
-        1 => format!("1 {word}"),
-        count => format!("{count} {word}s"),
+    let problems = match count(Level::Problem) {
+        1 => "1 problem".to_owned(),
+        count => format!("{count} problems"),
     };
-    format!("{}, {}, {} ok", counted(Level::Problem, "problem"), counted(Level::Advice, "suggestion"), count(Level::Ok))
+    format!("{problems}, {} advice, {} ok", count(Level::Advice), count(Level::Ok))
 }
 
 #[cfg(test)]
@@ -81,8 +81,8 @@ mod tests {
             next: String::new(),
         };
         let (ok, advice, problem) = (finding(Level::Ok), finding(Level::Advice), finding(Level::Problem));
-        assert_eq!(summary(&[ok.clone(), advice.clone(), problem.clone(), problem.clone()]), "2 problems, 1 suggestion, 1 ok");
-        assert_eq!(summary(&[problem, advice.clone(), advice]), "1 problem, 2 suggestions, 0 ok");
-        assert_eq!(summary(&[]), "0 problems, 0 suggestions, 0 ok");
+        assert_eq!(summary(&[ok.clone(), advice.clone(), problem.clone(), problem.clone()]), "2 problems, 1 advice, 1 ok");
+        assert_eq!(summary(&[problem, advice.clone(), advice]), "1 problem, 2 advice, 0 ok");
+        assert_eq!(summary(&[]), "0 problems, 0 advice, 0 ok");
     }
 }

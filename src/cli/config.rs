@@ -27,7 +27,8 @@ fn check(options: &Options, mut output: Output) -> Ended {
         output.json(&json!({ "problems": views(problems.findings()), "warnings": views(&warnings) }))?;
     } else {
         warnings.iter().try_for_each(|warning| output.line(&format!("warning: {warning}")))?;
-        output.line("the configuration is good")?;
+        let told = options.no_file().map(|hint| format!("{hint}\nthe defaults, with what the environment sets, are good"));
+        output.line(told.as_deref().unwrap_or("the configuration is good"))?;
     }
     if problems.is_empty() { Ok(()) } else { Err(Failure::Configuration(problems.summary())) }
 }

@@ -7,6 +7,9 @@ use super::{Ended, Failure};
 use crate::api::{Counted, DeadLetterView, DeadQuery, Selection, ShownDeadLetter};
 
 pub(crate) async fn run(what: DeadCommand, options: &Options, mut output: Output) -> Ended {
+    if let DeadCommand::Retry(which) | DeadCommand::Drop(which) = &what {
+        which.check()?;
+    }
     let admin = Admin::find(options)?;
     match what {
         DeadCommand::List { which, limit } => list(&admin, &which.query(), limit, output).await,
@@ -17,6 +20,14 @@ pub(crate) async fn run(what: DeadCommand, options: &Options, mut output: Output
         }
         DeadCommand::Retry(which) => order(&admin, "retry", "to be delivered again", which, output).await,
         DeadCommand::Drop(which) => order(&admin, "drop", "dropped", which, output).await,
+    }
+}
+
+impl Which {
+    fn check(&self) -> Ended {
+        let is_said = self.all || !self.ids.is_empty() || self.matching.query() != DeadQuery::default();
+        let missing = "say which: ids as shown by `dead list`, a filter (`--sink`, `--target`, `--reason`, `--since`), or `--all`";
+        if is_said { Ok(()) } else { Err(Failure::Usage(missing.to_owned())) }
     }
 }
 
@@ -37,6 +48,7 @@ async fn list(admin: &Admin, which: &DeadQuery, limit: Option<usize>, mut output
             letter.id.clone(),
             letter.sink.to_string(),
             letter.target.clone(),
+            letter.issue_key.clone().unwrap_or_default(),
             letter.event_id.clone(),
             letter.attempts.to_string(),
             letter.last_at.to_string(),
@@ -44,7 +56,7 @@ async fn list(admin: &Admin, which: &DeadQuery, limit: Option<usize>, mut output
         ]
     };
     let rows = letters.iter().map(row).collect();
-    Ok(output.table(&["ID", "SINK", "TARGET", "EVENT", "TRIES", "LAST", "REASON"], rows, "no dead letters")?)
+    Ok(output.table(&["ID", "SINK", "TARGET", "ISSUE", "EVENT", "TRIES", "LAST", "REASON"], rows, "no dead letters")?)
 }
 
 async fn order(admin: &Admin, verb: &str, done: &str, which: Which, mut output: Output) -> Ended {

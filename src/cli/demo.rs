@@ -94,6 +94,7 @@ fn conclude(counts: &Counts, output: &mut Output) -> Ended {
     output.line("")?;
     output.line(&format!("{} events happened in Jira, {} were accepted, {} are stored", counts.sent, counts.accepted, counts.stored))?;
     output.line(&format!("delivered: {}", delivered.join(", ")))?;
+    output.line("HELP is a service-management project: its tickets have no rows, because `service_projects` does not list it")?;
     output.line("Slack got only what its rules send, and nothing restricted. Next: `ticketwire config example`")?;
     Ok(())
 }

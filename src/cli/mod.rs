@@ -34,6 +34,8 @@ use output::Output;
 pub(crate) enum Failure {
     /// The answer is no; it was printed.
     No,
+    /// Whoever read the answers reads no more, as `head` does: nothing is wrong.
+    Gone,
     /// What was given cannot be used.
     Usage(String),
     Unreachable(String),
@@ -49,7 +51,7 @@ impl From<anyhow::Error> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(err: std::io::Error) -> Self {
-        Self::Other(err.into())
+        if err.kind() == std::io::ErrorKind::BrokenPipe { Self::Gone } else { Self::Other(err.into()) }
     }
 }
 
@@ -79,7 +81,7 @@ pub fn main() -> ExitCode {
     };
     let mut output = Output::new(false);
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) | Err(Failure::Gone) => ExitCode::SUCCESS,
         Err(Failure::No) => ExitCode::from(1),
         Err(Failure::Usage(why)) => {
             output.error(&format!("error: {why}"));

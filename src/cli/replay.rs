@@ -45,9 +45,12 @@ async fn follow(admin: &Admin, mut view: ReplayView, output: &mut Output) -> Res
     let (mut told, mut answered) = (None, Instant::now());
     while view.state == "running" {
         bar.set_position(view.sinks.iter().map(|sink| sink.seen).sum());
-        let paused = view.sinks.iter().find_map(|sink| Some(format!("sink `{}` is paused: {}", sink.sink, sink.paused.as_ref()?)));
+        let paused = view.sinks.iter().find_map(|sink| {
+            let (name, reason) = (&sink.sink, sink.paused.as_ref()?);
+            Some(format!("sink `{name}` is paused: {reason}\nhint: `ticketwire sink resume {name}`; the replay `{}` waits for it", view.id))
+        });
         if let Some(text) = paused.filter(|text| told.as_ref() != Some(text)) {
-            bar.suspend(|| output.error(&format!("{text}\nhint: `ticketwire sink resume`; the replay `{}` waits for it", view.id)));
+            bar.suspend(|| output.error(&text));
             told = Some(text);
         }
         tokio::time::sleep(LOOK_EVERY).await;
@@ -81,7 +84,25 @@ fn show(view: &ReplayView, output: &mut Output) -> Ended {
     let rows = view.sinks.iter().map(row).collect();
     let header = ["SINK", "EVENTS", delivered, "FILTERED", "WITHHELD", "PARKED", "DEAD", "KNOWN"];
     output.table(&header, rows, "the archive holds nothing of that time")?;
-    Ok(output.line(&format!("replay {} is {}", view.id, view.state))?)
+    Ok(output.line(&ended(view))?)
+}
+
+fn ended(view: &ReplayView) -> String {
+    let would: u64 = view.sinks.iter().map(|sink| sink.delivered).sum();
+    match (view.dry_run, view.state.as_str()) {
+        (true, "done") => format!("dry run: {would} would be delivered, nothing was sent"),
+        (true, state) => format!("dry run {} is {state}: nothing was sent", view.id),
+        (false, state) => format!("replay {} is {state}", view.id),
+    }
+}
+
+fn mode(view: &ReplayView) -> &'static str {
+    match (view.dry_run, view.again) {
+        (true, true) => "dry run, again",
+        (true, false) => "dry run",
+        (false, true) => "again",
+        (false, false) => "normal",
+    }
 }
 
 async fn list(admin: &Admin, mut output: Output) -> Ended {
@@ -94,6 +115,7 @@ async fn list(admin: &Admin, mut output: Output) -> Ended {
         let sinks: Vec<String> = view.sinks.iter().map(|sink| sink.sink.to_string()).collect();
         vec![
             view.id.clone(),
+            mode(view).to_owned(),
             view.state.clone(),
             format!("{seen} of {events}"),
             view.since.to_string(),
@@ -101,5 +123,5 @@ async fn list(admin: &Admin, mut output: Output) -> Ended {
             sinks.join(" "),
         ]
     };
-    Ok(output.table(&["ID", "STATE", "SEEN", "SINCE", "UNTIL", "SINKS"], views.iter().map(row).collect(), "no replays")?)
+    Ok(output.table(&["ID", "MODE", "STATE", "SEEN", "SINCE", "UNTIL", "SINKS"], views.iter().map(row).collect(), "no replays")?)
 }

@@ -39,13 +39,17 @@ async fn list(options: &Options, mut output: Output) -> Ended {
     }
     let sinks = |rule: &RuleView| rule.sinks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let row = |rule: &RuleView| {
-        vec![rule.name.clone(), state(rule).to_owned(), sinks(rule), rule.owner.clone().unwrap_or_default(), rule.when.clone()]
+        let when = rule.jql.as_ref().map_or_else(|| rule.when.clone(), |jql| format!("{} and JQL: {jql}", rule.when));
+        vec![rule.name.clone(), state(rule).to_owned(), sinks(rule), rule.owner.clone().unwrap_or_default(), when]
     };
     Ok(output.table(&["NAME", "STATE", "SINKS", "OWNER", "WHEN"], rules.iter().map(row).collect(), "no rules are configured")?)
 }
 
 /// Without a service, and without the secrets that only a service needs.
 fn test(files: &[PathBuf], connection: Option<&str>, options: &Options, mut output: Output) -> Ended {
+    if let Some(hint) = options.no_file() {
+        output.error(&format!("{hint}\nwithout one there are no rules and no sinks but what the environment sets"));
+    }
     let draft = Config::draft_without_secrets(options.config.as_deref(), config::environment());
     let prepared = app::prepare(draft).map_err(|problems| Failure::Configuration(problems.to_string()))?;
     let mut events = Vec::new();

@@ -17,6 +17,10 @@ pub(crate) async fn run(options: &Options, roles: &[String]) -> Ended {
     }
     let traces = start_traces(&prepared.config)?;
     let levels = start_logs(options, prepared.config.log.level.as_deref(), traces.as_ref())?;
+    if let Some(hint) = options.no_file() {
+        let connections = if prepared.config.connections.is_empty() { ", without any connection" } else { "" };
+        tracing::info!("the service runs by its defaults and the environment{connections}; {hint}");
+    }
     for warning in &prepared.config.warnings {
         tracing::warn!("{}: {}", warning.place, warning.message);
     }
@@ -43,7 +47,9 @@ pub(crate) async fn run(options: &Options, roles: &[String]) -> Ended {
     };
     tracing::info!("stopping");
     let in_order = tokio::time::timeout(app::STOP_DEADLINE, running.stop()).await.unwrap_or(false);
-    if !in_order {
+    if in_order {
+        tracing::info!("stopped");
+    } else {
         tracing::warn!("not everything ended in time; what was in hand is taken up at the next start");
     }
     stop_traces(traces).await;

@@ -7,14 +7,14 @@ use tokio::signal::ctrl_c;
 
 use super::Ended;
 use super::arguments::{Options, SimulateArguments};
-use super::output::Output;
+use super::output::{Output, on_one_line};
 use super::serve;
 use crate::shutdown::Tasks;
-use crate::simulate::{Flavour, Settings, Simulation};
+use crate::simulate::{Flavour, Sent, Settings, Simulation, SlackMessage};
 
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// With `--json` a line for what it listens on, a line per action, and a line of counts.
+/// With `--json` a line for what it listens on, a line for each action and for each message that Slack takes, and a line of counts.
 pub(crate) async fn run(arguments: SimulateArguments, options: &Options, mut output: Output) -> Ended {
     serve::install_logs(options)?;
     let tasks = Tasks::new();
@@ -26,7 +26,7 @@ pub(crate) async fn run(arguments: SimulateArguments, options: &Options, mut out
     };
     let simulation = Simulation::start(settings, &tasks).await?;
     welcome(&simulation, &mut output)?;
-    let mut actions = simulation.actions();
+    let (mut actions, mut messages) = (simulation.actions(), simulation.slack_messages());
     match arguments.webhook {
         Some(webhook) => {
             simulation.webhook_to(webhook);
@@ -42,22 +42,44 @@ pub(crate) async fn run(arguments: SimulateArguments, options: &Options, mut out
         tokio::select! {
             () = &mut until => break,
             _ = ctrl_c() => break,
-            action = actions.recv() => match action {
-                Ok(action) if output.is_json => output.json(&json!({ "action": action }))?,
-                Ok(action) => output.line(&action)?,
-                // Lines were lost because the terminal was slow.
-                Err(_) => {}
-            },
+            // An error: lines were lost because the terminal was slow.
+            action = actions.recv() => action.map_or(Ok(()), |action| acted(&action, &mut output))?,
+            message = messages.recv() => message.map_or(Ok(()), |message| posted(&message, &mut output))?,
         }
     }
     let sent = simulation.people_stop_and_drain(DRAIN).await;
-    if output.is_json {
-        output.json(&json!({ "bodies": sent.bodies, "events": sent.events }))?;
-    } else {
-        output.line(&format!("{} bodies were taken, {} events happened", sent.bodies, sent.events))?;
+    while let Ok(action) = actions.try_recv() {
+        acted(&action, &mut output)?;
     }
+    while let Ok(message) = messages.try_recv() {
+        posted(&message, &mut output)?;
+    }
+    conclude(&sent, &mut output)?;
     tasks.stop(DRAIN).await;
     Ok(())
+}
+
+fn acted(action: &str, output: &mut Output) -> std::io::Result<()> {
+    if output.is_json { output.json(&json!({ "action": action })) } else { output.line(&format!("jira    {action}")) }
+}
+
+fn posted(message: &SlackMessage, output: &mut Output) -> std::io::Result<()> {
+    if !output.is_json {
+        return output.line(&format!("slack   {}", on_one_line(&message.to_string())));
+    }
+    let SlackMessage { channel, username, text, thread_ts, ts } = message;
+    let told = json!({ "channel": channel, "username": username, "text": text, "thread_ts": thread_ts, "ts": ts });
+    output.json(&json!({ "message": told }))
+}
+
+fn conclude(sent: &Sent, output: &mut Output) -> std::io::Result<()> {
+    if output.is_json {
+        return output.json(&json!({ "bodies": sent.bodies, "events": sent.events }));
+    }
+    output.line(&format!(
+        "{} things happened in Jira; {} webhook deliveries were accepted (some things take more than one), {} were given up",
+        sent.events, sent.bodies, sent.given_up
+    ))
 }
 
 /// The argument, which is one of the two.

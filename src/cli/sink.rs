@@ -30,7 +30,9 @@ async fn list(admin: &Admin, mut output: Output) -> Ended {
     }
     let row = |sink: &SinkView| {
         let state = if sink.shadow { format!("{} (shadow)", sink.state) } else { sink.state.clone() };
-        vec![sink.name.to_string(), sink.kind.clone(), state, sink.reason.clone().unwrap_or_default()]
+        let counted = |count: Option<u64>| count.map_or_else(|| "?".to_owned(), |count| count.to_string());
+        let (waiting, dead) = (counted(sink.waiting), counted(sink.dead));
+        vec![sink.name.to_string(), sink.kind.clone(), state, waiting, dead, sink.reason.clone().unwrap_or_default()]
     };
-    Ok(output.table(&["NAME", "TYPE", "STATE", "REASON"], sinks.iter().map(row).collect(), "no sinks are configured")?)
+    Ok(output.table(&["NAME", "TYPE", "STATE", "WAITING", "DEAD", "REASON"], sinks.iter().map(row).collect(), "no sinks are configured")?)
 }

@@ -30,10 +30,13 @@ fn show(events: &[EventView], key: &str, output: &mut Output) -> Ended {
 pub(super) fn show_deliveries(deliveries: &[DeliveryView], output: &mut Output) -> Ended {
     for delivery in deliveries {
         let target = if delivery.target == delivery.sink.as_str() { String::new() } else { format!(" {}", delivery.target) };
-        let rule = delivery.rule.as_ref().map(|rule| format!(" by rule `{rule}`")).unwrap_or_default();
+        let is_told = |rule: &str| delivery.reason.as_ref().is_some_and(|reason| reason.contains(&format!("rule `{rule}`")));
+        let rule = delivery.rule.as_ref().filter(|rule| !is_told(rule)).map(|rule| format!(" by rule `{rule}`")).unwrap_or_default();
         let reason = delivery.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
         let at = delivery.at.map(|at| format!(" at {at}")).unwrap_or_default();
-        output.line(&format!("    {:<9} {}{target}{rule}{at}{reason}", delivery.outcome, delivery.sink))?;
+        let again = if delivery.generation > 0 { " (again)" } else { "" };
+        let letter = delivery.dead_letter.as_ref().map(|id| format!(" (dead letter {id})")).unwrap_or_default();
+        output.line(&format!("    {:<9} {}{target}{rule}{at}{again}{reason}{letter}", delivery.outcome, delivery.sink))?;
     }
     Ok(())
 }

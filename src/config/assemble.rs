@@ -1,5 +1,7 @@
 //! One tree out of several files: which sections there are, each once.
 
+use std::ops::Range;
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Error};
 
@@ -53,8 +55,17 @@ pub(crate) fn assemble<'a>(sources: &'a Sources, problems: &mut Problems) -> Opt
     for (number, file) in sources.files().enumerate() {
         let (table, errors) = DeTable::parse_recoverable(&file.text);
         let mut last_line = None;
+        let mut doubled = 0..0;
         for err in &errors {
-            let place = sources.place(file.start + err.span().map_or(0, |span| span.start));
+            let at = err.span().map_or(0, |span| span.start);
+            // What stands in a section that is there twice is told with its head.
+            if err.message() == DUPLICATE {
+                if doubled.contains(&at) {
+                    continue;
+                }
+                doubled = section_at(&file.text, at);
+            }
+            let place = sources.place(file.start + at);
             // One slip often gives several errors on its line: the first says it best.
             if last_line.replace(place.line) != Some(place.line) {
                 let (message, hint) = syntax(err, &file.text);
@@ -70,10 +81,21 @@ pub(crate) fn assemble<'a>(sources: &'a Sources, problems: &mut Problems) -> Opt
     is_whole.then_some(assembled)
 }
 
+/// What the parser says of a name that is there already.
+const DUPLICATE: &str = "duplicate key";
+
+/// From a place in a section's head to the next head; empty where it is in no head.
+fn section_at(text: &str, at: usize) -> Range<usize> {
+    let (before, rest) = text.split_at_checked(at).unwrap_or((text, ""));
+    let is_head = before.rsplit('\n').next().is_some_and(|line| line.trim_start().starts_with('['));
+    let length = if is_head { rest.find("\n[").unwrap_or(rest.len()) } else { 0 };
+    at..at + length
+}
+
 fn syntax(err: &Error, text: &str) -> (String, &'static str) {
     let name = err.span().and_then(|span| text.get(span)).unwrap_or_default();
     match err.message() {
-        "duplicate key" => (format!("`{name}` stands here a second time"), "rename it, or make one of both"),
+        DUPLICATE => (format!("`{name}` stands here a second time"), "rename it, or make one of both"),
         message => (message.to_owned(), "mend what is no TOML first; the rest is checked after that"),
     }
 }

@@ -51,7 +51,9 @@ pub(crate) fn read<'a>(
     secrets::resolve(&mut own, secrets::CONNECTION, data_dir, reading);
     fingerprint.mark(&own);
     check_proof(&own, reading);
+    warn_guessable(&own, reading);
     let (settings, _) = fit::<ConnectionSettings>(&own, &[], reading.sources, &mut reading.problems)?;
+    warn_path(&own, &settings.url, reading);
     let WebhookSettings { secrets, token, basic, .. } = settings.webhook;
     let pair = |basic: &BasicSettings| Secret::new(format!("{}:{}", basic.username, resolved(&basic.password).expose()));
     Some(Connection {
@@ -101,6 +103,34 @@ fn check_proof(section: &Section<'_>, reading: &mut Reading<'_>) {
         (_, Some(_)) => {}
     }
 }
+
+/// Shorter secrets can be found by trying.
+const SECRET_MIN: usize = 16;
+
+/// What can be guessed proves nothing. What is not at hand is not looked at.
+fn warn_guessable(section: &Section<'_>, reading: &mut Reading<'_>) {
+    for path in tree::expand_all(&section.value, &[&["webhook", "secrets", "*"], &["webhook", "token"]]) {
+        let (member, place) = (tree::label(&path), section.place(&path, reading.sources));
+        let is_at_hand =
+            !reading.unresolved.iter().any(|other| other.kind == section.kind && other.name == section.name && other.member == member);
+        let secret = tree::get(&section.value, &path).and_then(|value| value.get_ref().as_str()).unwrap_or_default();
+        if is_at_hand && (1..SECRET_MIN).contains(&secret.chars().count()) {
+            let message = format!("`{member}` of {} is shorter than {SECRET_MIN} characters and can be guessed", section.label());
+            reading.warn(place, message, "make a longer one, as with `openssl rand -hex 32`, and give it to Jira, too");
+        }
+    }
+}
+
+/// A site of Jira Cloud lies at the root of its host; what a browser shows behind it is a page.
+fn warn_path(section: &Section<'_>, url: &BaseUrl, reading: &mut Reading<'_>) {
+    let Some((site, page)) = url.as_str().split_once(CLOUD).filter(|(_, page)| page.starts_with('/')) else { return };
+    let place = section.place(&members(&["url"]), reading.sources);
+    let message = format!("`url` of {} has the path `{page}`, and a site of Jira Cloud has none", section.label());
+    reading.warn(place, message, format!("write `url = \"{site}{CLOUD}\"`"));
+}
+
+/// How the hosts of Jira Cloud end.
+const CLOUD: &str = ".atlassian.net";
 
 fn auth(settings: jira::Settings) -> jira::Auth {
     match settings {

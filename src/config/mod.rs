@@ -44,12 +44,13 @@ pub use schema::schema;
 pub use secrets::{Unresolved, resolved};
 pub use sinks::{Sink, SinkSettings};
 pub use watch::Watch;
+pub(crate) use wording::suggest;
 
 use crate::setting::{ConnectionName, Secret, SinkName};
 use crate::{api, deliver, receive, telemetry};
 use assemble::Assembled;
 use fingerprint::{Fingerprint, Marks};
-use fit::{Section, fit};
+use fit::{Section, fit, label};
 use secrets::Reading;
 use sources::Sources;
 use tree::members;
@@ -191,7 +192,7 @@ fn read<'a>(assembled: &Assembled<'a>, reading: &mut Reading<'a>) -> Config {
     let names: Vec<&str> = assembled.of("sink").map(|section| section.name.as_str()).collect();
     rules::check_targets(&rules, &names, reading);
     warn_unnamed(&sinks, &rules, reading);
-    warn_unasked(&connections, &rules, reading);
+    check_asked(&connections, &rules, reading);
     let (hash, marks) = fingerprint.finish();
     let (warnings, unresolved, watched) = Default::default();
     Config {
@@ -328,8 +329,8 @@ fn log<'a>(assembled: &Assembled<'a>, fingerprint: &mut Fingerprint, reading: &m
     settings
 }
 
-/// A lookup that no connection could ask for is null for ever.
-fn warn_unasked(connections: &[Connection], rules: &[Rule], reading: &mut Reading<'_>) {
+/// A lookup that no connection could ask for is null for ever, and such a JQL matches nothing.
+fn check_asked(connections: &[Connection], rules: &[Rule], reading: &mut Reading<'_>) {
     if connections.is_empty() || connections.iter().any(|connection| connection.auth.is_some()) {
         return;
     }
@@ -338,6 +339,13 @@ fn warn_unasked(connections: &[Connection], rules: &[Rule], reading: &mut Readin
             place.clone(),
             "`lookup` finds nothing: no connection has `auth`, so Jira cannot be asked",
             "add `auth` to the connection",
+        );
+    }
+    for rule in rules.iter().filter(|rule| rule.jql.is_some()) {
+        reading.problems.add(
+            rule.jql_place.clone(),
+            format!("`jql` of {} cannot be answered: no connection has `auth`, so Jira cannot be asked", label("rule", &rule.name)),
+            "add `auth` to the connection, or say with `when` what the event itself tells",
         );
     }
 }

@@ -15,12 +15,23 @@ use crate::deliver::{LookupSettings, RuleSettings, SendSettings};
 pub struct Rule {
     pub name: String,
     pub place: Place,
-    pub when: String,
+    pub when: Option<String>,
     pub when_place: Place,
+    pub jql: Option<String>,
+    pub jql_place: Place,
     pub send: Vec<Send>,
     pub enabled: bool,
     pub lookup: BTreeMap<String, LookupSettings>,
     pub lookup_places: BTreeMap<String, Place>,
+    /// No member of it was left out for a mistake: what is missing was never written.
+    pub is_whole: bool,
+}
+
+impl Rule {
+    /// The head of its section as TOML needs it.
+    pub fn label(&self) -> String {
+        label("rule", &self.name)
+    }
 }
 
 /// One entry of a rule's `send`; `settings.to` names an existing sink where there are no problems.
@@ -44,7 +55,9 @@ impl Send {
 pub(crate) fn read<'a>(section: &Section<'a>, fingerprint: &mut Fingerprint, reading: &mut Reading<'a>) -> Option<Rule> {
     fingerprint.add(section, &[]);
     fingerprint.mark(section);
+    let before = reading.problems.findings().len();
     let (settings, rest) = fit::<RuleSettings>(section, &[], reading.sources, &mut reading.problems)?;
+    let is_whole = reading.problems.findings().len() == before;
     let is_cut =
         |value| tree::get(value, &members(&["send"])).and_then(|send| send.get_ref().as_array()).is_none_or(|send| send.is_empty());
     if is_cut(&rest.value) && !is_cut(&section.value) {
@@ -67,10 +80,13 @@ pub(crate) fn read<'a>(section: &Section<'a>, fingerprint: &mut Fingerprint, rea
         place: reading.sources.place(section.offset),
         when: settings.when,
         when_place: rest.place(&members(&["when"]), reading.sources),
+        jql: settings.jql,
+        jql_place: rest.place(&members(&["jql"]), reading.sources),
         send: send.collect(),
         enabled: settings.enabled,
         lookup: settings.lookup,
         lookup_places,
+        is_whole,
     })
 }
 
@@ -80,7 +96,7 @@ pub(crate) fn check_targets(rules: &[Rule], names: &[&str], reading: &mut Readin
         for send in &rule.send {
             let to = send.settings.to.as_str();
             if !names.contains(&to) {
-                let message = format!("{} sends to `{to}`, and there is no such sink", label("rule", &rule.name));
+                let message = format!("{} sends to `{to}`, and there is no such sink", rule.label());
                 let hint = if names.is_empty() { format!("add `[sink.{to}]`") } else { suggest(to, names, "there are") };
                 reading.problems.add(send.place.clone(), message, hint);
             }

@@ -23,6 +23,8 @@ pub struct Sink {
     /// It records what it would send, and sends nothing.
     pub shadow: bool,
     pub settings: SinkSettings,
+    /// No member of it was left out for a mistake: what is missing was never written.
+    pub is_whole: bool,
 }
 
 /// What a sink of any type may have besides its own settings.
@@ -137,6 +139,7 @@ pub(crate) fn read<'a>(
     tree::remove(&mut own.value, &members(&[TYPE]));
     let OfEverySink { shadow } = of_every_sink(&mut own, reading);
     secrets::make_absolute(&mut own, paths_of(kind), data_dir);
+    let before = reading.problems.findings().len();
     let settings = match kind {
         "tickets" => SinkSettings::Tickets(settings(&own, reading)?),
         "stdout" => SinkSettings::Stdout(settings(&own, reading)?),
@@ -146,10 +149,13 @@ pub(crate) fn read<'a>(
         "kafka" => SinkSettings::Kafka(settings(&own, reading)?),
         _ => SinkSettings::Slack(settings(&own, reading)?),
     };
-    check(&own, &settings, reading);
-    check_raw(&own, &settings, reading);
+    let is_whole = reading.problems.findings().len() == before;
+    if is_whole {
+        check(&own, &settings, reading);
+        check_raw(&own, &settings, reading);
+    }
     let place = reading.sources.place(section.offset);
-    Some(Sink { name: section.name.parse().ok()?, place, clearance: settings.clearance(), shadow, settings })
+    Some(Sink { name: section.name.parse().ok()?, place, clearance: settings.clearance(), shadow, settings, is_whole })
 }
 
 fn settings<'a, T: DeserializeOwned>(own: &Section<'a>, reading: &mut Reading<'a>) -> Option<T> {
@@ -185,14 +191,18 @@ fn kind_of(section: &Section<'_>, reading: &mut Reading<'_>) -> Option<&'static 
 
 /// What the types of the members cannot say.
 fn check(section: &Section<'_>, settings: &SinkSettings, reading: &mut Reading<'_>) {
-    let (place, what) = match settings.check() {
+    let (place, subject, reason) = match settings.check() {
         Ok(()) => return,
         Err(BuildError::Setting { setting, reason }) => {
-            (section.place(&members(&[setting]), reading.sources), format!("`{setting}` of {}: {reason}", section.label()))
+            (section.place(&members(&[setting]), reading.sources), format!("`{setting}` of {}", section.label()), reason)
         }
-        Err(BuildError::Surroundings { reason }) => (reading.sources.place(section.offset), format!("{}: {reason}", section.label())),
+        Err(BuildError::Surroundings { reason }) => (reading.sources.place(section.offset), section.label(), reason),
     };
-    reading.problems.add(place, what, format!("`ticketwire config example` shows a sink of type `{}`", settings.kind()));
+    let (what, hint) = match reason.split_once("; set ") {
+        Some((what, remedy)) => (what, format!("in {}, set {remedy}", section.label())),
+        None => (reason.as_str(), format!("`ticketwire config example` shows a sink of type `{}`", settings.kind())),
+    };
+    reading.problems.add(place, format!("{subject}: {what}"), hint);
 }
 
 /// The body as it came cannot be guarded part by part: it may hold every comment of its issue.

@@ -125,11 +125,11 @@ when = "true"
 send = [{ to = "my-team", channel = "all" }]
 "#;
 
-const GIVEN: [(&str, &str); 2] = [("ACME_TOKEN", "pat-1"), ("HOOK_1", "hook-1")];
+const GIVEN: [(&str, &str); 2] = [("ACME_TOKEN", "pat-1"), ("HOOK_1", "hook-1-of-the-tests")];
 
 /// The site with its secret file in a directory of the test's own.
 fn site() -> Files {
-    let files = Files::new("").add("data/hook-2", "hook-2\n");
+    let files = Files::new("").add("data/hook-2", "hook-2-of-the-tests\n");
     let text = SITE.replace("/srv/wire", &files.0.path().join("data").display().to_string());
     files.add("ticketwire.toml", &text)
 }
@@ -143,7 +143,7 @@ fn secrets_and_paths_are_resolved() {
     assert_eq!((connection.name.as_str(), connection.url.as_str(), connection.place.line), ("acme", "https://acme.example", 5));
     assert!(matches!(&connection.auth, Some(crate::jira::Auth::Pat { token }) if token.expose() == "pat-1"));
     let secrets: Vec<_> = connection.proof.secrets.iter().map(Secret::expose).collect();
-    assert_eq!(secrets, ["hook-1", "hook-2"]);
+    assert_eq!(secrets, ["hook-1-of-the-tests", "hook-2-of-the-tests"]);
     assert_eq!(config.store.url, format!("sqlite:{}", data_dir.join("tickets.db").display()));
     let SinkSettings::File(file) = &config.sinks[1].settings else { panic!("{:?}", config.sinks[1]) };
     assert_eq!(file.path, data_dir.join("events.jsonl"));

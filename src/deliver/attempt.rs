@@ -51,7 +51,7 @@ impl Try {
 pub(crate) enum End {
     Done,
     /// The journal has it already.
-    Recorded,
+    Recorded(Ended),
     Park {
         wait: Wait,
         concerns: Concerns,
@@ -229,7 +229,7 @@ async fn alone(shared: &Arc<Shared>, attempt: &Try, stop: &CancellationToken) ->
                 };
                 let journal = attempt.works().map(ended).collect();
                 persist(&shared.store, Write { journal, threads, ..Write::default() }, stop).await?;
-                return Ok(End::Recorded);
+                return Ok(End::Recorded(attempt.work.taken(shared.route.is_shadow()).0));
             }
             return Ok(end);
         }
@@ -322,6 +322,7 @@ async fn deliver(shared: &Shared, batch: &[Enriched]) -> Option<Vec<Result<Recei
 
 /// `None`: the sink does not answer, so the lane holds and tries again.
 async fn decide(shared: &Shared, work: &Work, result: Result<Receipt, SinkError>) -> Option<End> {
+    let is_taken = result.as_ref().is_ok_and(|receipt| !receipt.not_taken);
     let step = step(result, work.failures, shared.settings.max_tries);
     if !matches!(step, Step::Hold { .. }) {
         shared.breaker.answered();
@@ -329,8 +330,9 @@ async fn decide(shared: &Shared, work: &Work, result: Result<Receipt, SinkError>
     let records_itself = shared.route.sink.traits().records_itself;
     Some(match step {
         Step::Done if records_itself => {
-            meters::outcome(&work.key.sink, Ended::Delivered);
-            End::Recorded
+            let ended = if is_taken { Ended::Delivered } else { Ended::Filtered };
+            meters::outcome(&work.key.sink, ended);
+            End::Recorded(ended)
         }
         Step::Done => End::Done,
         Step::Park { wait, concerns, counted, reason } => {

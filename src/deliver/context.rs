@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::Names;
 use super::beside::Beside;
 use super::fields::{self, FieldNames};
+use super::jql;
 use crate::event::{Change, Event, Issue};
 use crate::render::Dialect;
 
@@ -16,6 +17,8 @@ pub(crate) struct Known<'a> {
     pub(crate) now: Option<&'a Issue>,
     /// The site's fields by name; without them fields go by their ids.
     pub(crate) fields: Option<&'a FieldNames>,
+    /// What Jira said of its issue, where rules have a JQL. None: it was not asked.
+    pub(crate) jql: Option<&'a jql::Answers>,
     /// All that are told together, this one among them, as one message shows them. Empty: it stands alone.
     pub(crate) folded: &'a [&'a Event],
     /// What was asked for this message alone.
@@ -24,7 +27,7 @@ pub(crate) struct Known<'a> {
 
 impl<'a> Known<'a> {
     pub(crate) fn of(event: &'a Event) -> Self {
-        Self { event, now: None, fields: None, folded: &[], beside: None }
+        Self { event, now: None, fields: None, jql: None, folded: &[], beside: None }
     }
 }
 

@@ -11,6 +11,14 @@ pub fn paused_control(sink: &SinkName) -> String {
     format!("sink/{sink}/paused")
 }
 
+/// Stands in the reason of a pause that the sink's refusal made.
+const NEEDS_YOU: &str = "(needs you:";
+
+/// Whether the pause with this reason was made by the sink's refusal, not by hand.
+pub fn needs_you(reason: &str) -> bool {
+    reason.contains(NEEDS_YOU)
+}
+
 /// Whether a sink is paused, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PauseState {
@@ -59,7 +67,7 @@ impl Pause {
 
     /// The sink refused us: nothing more goes there until somebody mends it. In force at once, written down as soon as the store takes it.
     pub(crate) async fn refuse(&self, reason: &str, store: &Store, clock: &Clock) {
-        let reason = format!("{reason} (needs you: repair it, then `ticketwire sink resume {}`)", self.sink);
+        let reason = format!("{reason} {NEEDS_YOU} repair it, then `ticketwire sink resume {}`)", self.sink);
         let refused = PauseState::Paused(reason.clone());
         if self.state.send_replace(refused.clone()) == refused {
             // Another lane was refused just before, and sees to it.

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::context::Known;
 use super::fields::{FieldCache, FieldNames};
 use super::guard::{self, LastLevel};
+use super::jql;
 use super::replay::Again;
 use super::route::{Decision, Jiras, Route, Verdict};
 use super::trail::Trail;
@@ -37,6 +38,8 @@ pub(crate) struct Item {
     pub(crate) last_level: Option<LastLevel>,
     /// The names of the site's fields, where a rule of the sink uses one.
     pub(crate) fields: Option<Asked<FieldNames>>,
+    /// What Jira said of its issue, where rules of the sink have a JQL. None: it was not asked.
+    pub(crate) jql: Option<Asked<jql::Answers>>,
     /// It will only be parked to settle, so nothing is read for it now.
     pub(crate) settles: bool,
     /// Where it shows in a trace.
@@ -58,7 +61,7 @@ impl Item {
         !self.settles && self.decisions.iter().any(|decision| decision.verdict == Verdict::Send)
     }
 
-    fn needs(&self) -> bool {
+    pub(crate) fn needs(&self) -> bool {
         self.decisions.iter().any(|decision| decision.verdict == Verdict::Needs)
     }
 
@@ -70,16 +73,28 @@ impl Item {
         }
     }
 
-    /// Why the issue could not be read, if waiting may help.
+    /// Why something could not be asked for, if waiting may help.
     pub(crate) fn unread(&self) -> Option<&JiraError> {
         let may_help = |err: &&JiraError| !matches!(err, JiraError::Refused { .. });
         let sight = self.sights.iter().flatten().filter_map(|sight| sight.as_ref().err()).find(may_help);
-        sight.or_else(|| self.fields.as_ref()?.as_ref().err())
+        let names = || self.fields.as_ref()?.as_ref().err();
+        sight.or_else(names).or_else(|| self.jql.as_ref()?.as_ref().err())
     }
 
     /// The event as it is shown, with all that was learnt.
     pub(crate) fn known<'a>(&'a self, event: &'a Event) -> Known<'a> {
-        Known { now: now_of(self), fields: self.fields.as_ref().and_then(|asked| asked.as_ref().ok()), ..Known::of(event) }
+        Known {
+            now: now_of(self),
+            fields: self.fields.as_ref().and_then(|asked| asked.as_ref().ok()),
+            jql: self.jql.as_ref().and_then(|asked| asked.as_ref().ok()),
+            ..Known::of(event)
+        }
+    }
+
+    /// Decides anew with all that was learnt.
+    pub(crate) fn decide(&mut self, route: &Route) {
+        let event = self.enriched();
+        self.decisions = route.decide(&self.known(event.as_ref().unwrap_or(self.event())), true);
     }
 
     /// The event with its issue made whole by what was read.
@@ -138,14 +153,12 @@ pub(crate) async fn look_up(items: &mut [Item], route: &Route, jiras: &Jiras, fi
     if route.names_fields() {
         name_fields(items, jiras, fields).await;
     }
-    for item in items.iter_mut() {
-        if item.needs() && item.unread().is_none() {
-            let event = item.enriched();
-            item.decisions = route.decide(&item.known(event.as_ref().unwrap_or(item.event())), true);
-        }
-        if item.sends() {
-            ask_the_rest(item, route, jiras, store, clock).await;
-        }
+    for item in items.iter_mut().filter(|item| item.needs() && item.unread().is_none()) {
+        item.decide(route);
+    }
+    jql::ask(items, route, jiras, clock).await;
+    for item in items.iter_mut().filter(|item| item.sends()) {
+        ask_the_rest(item, route, jiras, store, clock).await;
     }
 }
 

@@ -31,6 +31,10 @@ pub struct DeliveryView {
     pub reason: Option<String>,
     pub at: Option<Timestamp>,
     pub attempts: u32,
+    /// 0 for an event as it came, another for each replay that delivers everything once more.
+    pub generation: u32,
+    /// The id of the dead letter that it is.
+    pub dead_letter: Option<String>,
 }
 
 /// What is looked at for an answer.
@@ -90,19 +94,38 @@ fn of_sink(
 ) -> Vec<DeliveryView> {
     let event = &archived.envelope.event;
     let sink = shared.route.name();
-    let mut rows: Vec<&JournalRow> = journal.iter().filter(|row| row.key.sink == *sink && row.key.event_id == event.id).collect();
+    // An event that waited as a whole, and does no longer, has become what the other rows say.
+    let has_rules = shared.route.rules.of_sink(sink).next().is_some();
+    let is_over = |row: &JournalRow| has_rules && row.rule.is_none() && row.progress == Progress::Tried;
+    let ours = |row: &&JournalRow| row.key.sink == *sink && row.key.event_id == event.id && !is_over(row);
+    let mut rows: Vec<&JournalRow> = journal.iter().filter(ours).collect();
     let mut waiting: Vec<&ParkedRow> = parked.iter().filter(|row| row.key.sink == *sink && row.key.event_id == event.id).collect();
     let is_passed = passed.is_some_and(|position| position >= archived.position);
+    // What the sink itself has no place for, no rule was asked about.
+    let is_earlier = event.data.received_at < shared.since && shared.route.sink.takes(event).is_ok();
     let mut views = Vec::new();
+    // Rules with a JQL that got their target the event, as the records say.
+    let mut asked: Vec<(Arc<str>, Arc<str>)> = Vec::new();
     for decision in shared.route.decide(&Known::of(event), true) {
         let place = |rule: &Option<Arc<str>>, target: &str| *rule == decision.rule && *target == *decision.target;
         let waits = waiting.iter().rposition(|row| place(&row.rule, &row.key.target));
         let ended = rows.iter().rposition(|row| place(&row.rule, &row.key.target));
         let row = ended.map(|number| rows.swap_remove(number));
-        match (waits.map(|number| waiting.swap_remove(number)), row) {
+        let waits = waits.map(|number| waiting.swap_remove(number));
+        let was_filtered = row.is_some_and(|row| row.progress == Progress::Ended(Ended::Filtered));
+        if let Some(rule) = &decision.rule
+            && decision.verdict == Verdict::Needs
+            && (waits.is_some() || (row.is_some() && !was_filtered))
+        {
+            asked.push((decision.target.clone(), rule.clone()));
+        }
+        match (waits, row) {
             (Some(waiting), row) => views.push(of_parked(waiting, row, started_at)),
             (None, Some(row)) => views.push(of_journal(row, started_at)),
-            (None, None) => views.push(of_decision(sink, decision, is_passed)),
+            (None, None) => {
+                let winner = asked.iter().find(|(target, _)| *target == decision.target).map(|(_, rule)| rule);
+                views.push(of_decision(sink, decision, winner, is_passed, is_earlier));
+            }
         }
     }
     let acted = !waiting.is_empty() || !rows.is_empty();
@@ -149,6 +172,8 @@ fn of_parked(row: &ParkedRow, journal: Option<&JournalRow>, started_at: Timestam
         reason: Some(row.reason.clone()),
         at: Some(row.last_at),
         attempts: row.attempts,
+        generation: row.key.generation,
+        dead_letter: (row.state == ParkedState::Dead).then(|| row.id.clone()),
     }
 }
 
@@ -161,7 +186,7 @@ fn of_journal(row: &JournalRow, started_at: Timestamp) -> DeliveryView {
     let outcome = match row.progress {
         Progress::Ended(Ended::Delivered) => "delivered",
         Progress::Ended(Ended::Withheld) => "withheld",
-        Progress::Ended(Ended::Shadowed) => "filtered",
+        Progress::Ended(Ended::Shadowed | Ended::Filtered) => "filtered",
         Progress::Ended(Ended::Dead) => "dead",
         Progress::Started if is_in_doubt(row, started_at) => "unknown",
         Progress::Started | Progress::Tried => "pending",
@@ -174,17 +199,36 @@ fn of_journal(row: &JournalRow, started_at: Timestamp) -> DeliveryView {
         reason: row.reason.clone(),
         at: Some(row.at),
         attempts: row.attempts,
+        generation: row.key.generation,
+        dead_letter: None,
     }
 }
 
-fn of_decision(sink: &SinkName, decision: Decision, is_passed: bool) -> DeliveryView {
-    let (outcome, reason) = match decision.verdict {
+/// `winner`: the rule before it by which its target got the event. `is_earlier`: the event came before the rules of today, and others may
+/// have decided about it.
+fn of_decision(sink: &SinkName, decision: Decision, winner: Option<&Arc<str>>, is_passed: bool, is_earlier: bool) -> DeliveryView {
+    let (outcome, reason) = match (decision.verdict, winner) {
         _ if !is_passed => ("pending", None),
-        Verdict::Filtered(why) => ("filtered", Some(why)),
-        Verdict::Send | Verdict::Needs => ("filtered", Some("it came before this sink or rule was there".into())),
+        (Verdict::Filtered(why), _) if is_earlier => ("filtered", Some(format!("by today's rules: {why}"))),
+        (Verdict::Filtered(why), _) => ("filtered", Some(why)),
+        (_, Some(winner)) => ("filtered", Some(format!("same target as rule {winner}"))),
+        (Verdict::Needs, None) => {
+            ("filtered", Some("the JQL of its rule did not match, or it came before this sink or rule was there".into()))
+        }
+        (Verdict::Send, None) => ("filtered", Some("it came before this sink or rule was there".into())),
     };
     let rule = decision.rule.as_deref().map(str::to_owned);
-    DeliveryView { sink: sink.clone(), target: decision.target.to_string(), rule, outcome: outcome.into(), reason, at: None, attempts: 0 }
+    DeliveryView {
+        sink: sink.clone(),
+        target: decision.target.to_string(),
+        rule,
+        outcome: outcome.into(),
+        reason,
+        at: None,
+        attempts: 0,
+        generation: 0,
+        dead_letter: None,
+    }
 }
 
 #[cfg(test)]
@@ -221,6 +265,19 @@ mod tests {
             last_at: of.at,
             reason: "it waits".into(),
         }
+    }
+
+    #[test]
+    fn what_other_rules_decided_is_explained_by_those_of_today_and_says_so() {
+        let reason = |is_passed, is_earlier| {
+            let verdict = Verdict::Filtered("rule `new` does not match".into());
+            let decision = Decision { rule: Some("new".into()), target: "#a".into(), verdict };
+            let view = of_decision(&"team".parse().expect("a name"), decision, None, is_passed, is_earlier);
+            (view.outcome, view.reason)
+        };
+        assert_eq!(reason(true, false), ("filtered".into(), Some("rule `new` does not match".into())));
+        assert_eq!(reason(true, true), ("filtered".into(), Some("by today's rules: rule `new` does not match".into())));
+        assert_eq!(reason(false, true), ("pending".into(), None));
     }
 
     #[test]

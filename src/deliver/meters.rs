@@ -22,7 +22,7 @@ pub(crate) fn outcome(sink: &SinkName, ended: Ended) {
     let outcome = match ended {
         Ended::Delivered => "delivered",
         Ended::Withheld => "withheld",
-        Ended::Shadowed => "filtered",
+        Ended::Shadowed | Ended::Filtered => "filtered",
         Ended::Dead => "dead",
     };
     telemetry::delivery(sink.as_str(), outcome);

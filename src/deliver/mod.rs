@@ -20,6 +20,7 @@ mod fields;
 mod fold;
 mod guard;
 mod journal;
+mod jql;
 mod lookup;
 mod meters;
 mod names;
@@ -41,7 +42,7 @@ pub use change::{Change, Reserved};
 #[cfg(test)]
 mod ready_made;
 
-pub use control::{PauseState, paused_control};
+pub use control::{PauseState, needs_you, paused_control};
 pub use explain::{DeliveryView, EventView, Explainer};
 pub use names::Names;
 pub use rehearse::{Recorded, Rehearsed, RehearsedDelivery, RehearsedMessage, rehearse};

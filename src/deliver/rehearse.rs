@@ -116,7 +116,8 @@ fn at(route: &Route, recorded: &[Recorded]) -> Vec<(usize, RehearsedDelivery)> {
         for decision in route.decide(&known(event), true) {
             let (outcome, reason) = match &decision.verdict {
                 Verdict::Filtered(why) => ("filtered", Some(why.clone())),
-                Verdict::Send | Verdict::Needs => guarded(route, event, &decision),
+                Verdict::Send => guarded(route, event, &decision),
+                Verdict::Needs => if_matched(guarded(route, event, &decision), &decision),
             };
             if outcome == "sent" {
                 passed.push(Passed { number, place: answers.len(), event, beside, decision: decision.clone() });
@@ -167,6 +168,16 @@ fn guarded(route: &Route, event: &Event, decision: &Decision) -> (&'static str, 
         _ if asks => ("sent", Some("if Jira says that it is not restricted".into())),
         Ruling::Withhold(_, why) | Ruling::Wait(_, why) => ("withheld", Some(why)),
     }
+}
+
+/// Of a rule whose JQL Jira would have to answer.
+fn if_matched((outcome, reason): (&'static str, Option<String>), decision: &Decision) -> (&'static str, Option<String>) {
+    if outcome != "sent" {
+        return (outcome, reason);
+    }
+    let matches = format!("that the JQL of rule `{}` matches", decision.rule.as_deref().unwrap_or_default());
+    let reason = reason.map_or_else(|| format!("if Jira says {matches}"), |why| format!("{why}, and {matches}"));
+    (outcome, Some(reason))
 }
 
 fn answer(route: &Route, decision: &Decision, outcome: &str, reason: Option<String>) -> RehearsedDelivery {

@@ -218,12 +218,15 @@ impl LaneWorker {
         let works = self.works(items).await?;
         meters::unknown(&works);
         let mut counts = counted(items, works.len());
+        self.note_filtered(items, &mut write).await;
         for work in works {
             ready.extend(self.prepare(work, items, &mut write));
         }
         let tries = self.compose(ready, items, &mut write).await;
         for (work, end) in attempt::all(&self.shared.clone(), tries, &self.stop.clone()).await? {
-            *taken(&mut counts, self.shared.route.is_shadow()) += u64::from(matches!(end, End::Done | End::Recorded));
+            let is_shadow = self.shared.route.is_shadow();
+            let has_no_place = matches!(end, End::Recorded(Ended::Filtered));
+            *taken(&mut counts, is_shadow || has_no_place) += u64::from(matches!(end, End::Done | End::Recorded(_)));
             self.record(&work, end, items, &mut refused, &mut write);
         }
         let ended = |ended: Ended| write.journal.iter().filter(|row| row.progress == Progress::Ended(ended)).count() as u64;
@@ -247,9 +250,9 @@ impl LaneWorker {
     }
 }
 
-/// What a sink in shadow mode takes is filtered.
-fn taken(counts: &mut ReplayCounts, is_shadow: bool) -> &mut u64 {
-    if is_shadow { &mut counts.filtered } else { &mut counts.delivered }
+/// What a sink in shadow mode takes is filtered, as is what a sink has no place for.
+fn taken(counts: &mut ReplayCounts, is_filtered: bool) -> &mut u64 {
+    if is_filtered { &mut counts.filtered } else { &mut counts.delivered }
 }
 
 /// What is known before anything is tried: `works` deliveries are to be made.

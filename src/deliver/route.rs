@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::context::{self, Known};
 use super::fields;
+use super::jql::Held;
 use super::names::Names;
 use super::rules::{Answer, MessageTemplates, Rule, Rules, Send};
 use super::work::Work;
@@ -39,7 +40,7 @@ pub(crate) struct Decision {
 pub(crate) enum Verdict {
     Send,
     Filtered(String),
-    /// The reduced issue of the webhook does not say: the issue must be read first.
+    /// The reduced issue of the webhook does not say, or Jira must answer a JQL: it must be asked first.
     Needs,
 }
 
@@ -89,7 +90,8 @@ impl Route {
         Some(if is_there { "its rule sends to another target now" } else { "its rule is no longer in the configuration" })
     }
 
-    /// Decides for every rule that names the sink. `whole`: nothing more will be learnt about the event, so every rule must be decided now.
+    /// Decides for every rule that names the sink. `whole`: nothing more will be learnt about the event, so every rule must be decided now,
+    /// but those whose JQL was not asked.
     pub(crate) fn decide(&self, known: &Known<'_>, whole: bool) -> Vec<Decision> {
         let event = known.event;
         let everything = || -> Arc<str> { self.name().as_str().into() };
@@ -110,7 +112,7 @@ impl Route {
             let taken = decisions.iter().find(|earlier| earlier.target == send.target && earlier.verdict == Verdict::Send);
             let taken = taken.and_then(|earlier| earlier.rule.clone());
             let decided = |verdict| Decision { rule: Some(rule.name.clone()), target: send.target.clone(), verdict };
-            match verdict(rule, send, &asked, unread, taken.as_deref()) {
+            match verdict(rule, send, (known, &asked), unread, taken.as_deref()) {
                 Ok(verdict) => decisions.push(decided(verdict)),
                 // What the webhook did not carry is no error of the rule.
                 Err(missing) if missing.miss == Miss::Error && asks(rule, unknown) => {
@@ -156,25 +158,41 @@ enum Miss {
     Plain,
     /// It is muted, or asks for what is not known.
     Muted,
-    /// It cannot be computed.
+    /// It cannot be computed, or Jira said so.
     Error,
 }
 
-fn verdict(rule: &Rule, send: &Send, context: &Value, unread: Unread, taken: Option<&str>) -> Result<Verdict, Missing> {
+fn verdict(
+    rule: &Rule,
+    send: &Send,
+    (known, context): (&Known<'_>, &Value),
+    unread: Unread,
+    taken: Option<&str>,
+) -> Result<Verdict, Missing> {
     if !rule.is_enabled() {
         return Err(Missing { why: format!("rule `{}` is muted", rule.name), miss: Miss::Muted });
     }
     match rule.when.evaluate(context) {
         Answer::Yes if taken.is_some() => Ok(Verdict::Filtered(format!("same target as rule {}", taken.unwrap_or_default()))),
-        Answer::Yes if unread != Unread::Nothing && shows_unknown(send, context) => Ok(Verdict::Needs),
-        Answer::Yes => {
-            match send.whom.filter(|path| path.iter().try_fold(context, |place, name| place.get(name)).is_none_or(Value::is_null)) {
-                Some(path) => Ok(Verdict::Filtered(format!("there is no {} to write to", path.last().unwrap_or(&"person")))),
-                None => Ok(Verdict::Send),
+        Answer::Yes => match rule.jql.as_ref().map_or(Held::Yes, |jql| jql.held(&rule.name, known)) {
+            Held::Unasked => Ok(Verdict::Needs),
+            Held::No(why) => Err(Missing { why, miss: Miss::Error }),
+            Held::Never(why) => Err(Missing { why, miss: Miss::Muted }),
+            Held::Yes if unread != Unread::Nothing && shows_unknown(send, context) => Ok(Verdict::Needs),
+            Held::Yes => {
+                match send.whom.filter(|path| path.iter().try_fold(context, |place, name| place.get(name)).is_none_or(Value::is_null)) {
+                    Some(path) => Ok(Verdict::Filtered(format!("there is no {} to write to", path.last().unwrap_or(&"person")))),
+                    None => Ok(Verdict::Send),
+                }
             }
-        }
+        },
         Answer::No => Err(Missing { why: format!("rule `{}` does not match", rule.name), miss: Miss::Plain }),
-        Answer::Error(_) if asks(rule, unread) => Ok(Verdict::Needs),
+        Answer::Absent(_) | Answer::Error(_) if asks(rule, unread) => Ok(Verdict::Needs),
+        // What did not change is no error.
+        Answer::Absent(path) => {
+            let miss = if path.starts_with("change.") { Miss::Plain } else { Miss::Error };
+            Err(Missing { why: format!("rule `{}` does not match: the event has no `{path}`", rule.name), miss })
+        }
         Answer::Error(why) => Err(Missing { why: format!("rule `{}` does not match: {why}", rule.name), miss: Miss::Error }),
     }
 }
@@ -221,6 +239,7 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
+    use crate::deliver::jql;
     use crate::deliver::{RuleSettings, SendSettings, SinkTraits};
     use crate::event::{Event, EventId, Issue, Kind, PartitionKey};
     use crate::render::Dialect;
@@ -328,6 +347,39 @@ mod tests {
     }
 
     #[test]
+    fn a_jql_is_asked_for_where_the_condition_holds_and_is_always_told() {
+        let asking = |rule: &'static str, when: &'static str, channel: &str, jql: Option<&str>| {
+            let (channel, template) = (Some(channel.to_owned()), Some("x".to_owned()));
+            let send = SendSettings { channel, template, ..SendSettings::to("team".parse().expect("a name")) };
+            (rule.to_owned(), RuleSettings { jql: jql.map(str::to_owned), ..RuleSettings::new(when, vec![send]) })
+        };
+        let rules = [
+            asking("one", "issue.key == \"OPS-7\"", "#a", Some("priority = High")),
+            asking("two", "issue.key == \"OPS-8\"", "#a", Some("priority = High")),
+            asking("three", "true", "#a", None),
+        ];
+        let traits =
+            |_: &SinkName| Some(SinkTraits { dialect: Some(Dialect::SlackMrkdwn), target: None, has_threads: true, is_cleared: false });
+        let rules = Rules::compile(&rules, &traits, &Names::of_events()).expect("they compile");
+        let route = Route { rules: Arc::new(rules), ..route(true, &[]) };
+        let event = event(false);
+        let told = |answer: Option<jql::Answer>| {
+            let answers = answer.map(|answer| jql::Answers::from([("one".into(), answer)]));
+            let decisions = route.decide(&Known { jql: answers.as_ref(), ..Known::of(&event) }, true);
+            decisions.into_iter().map(|decision| (decision.rule.unwrap_or_default().to_string(), decision.verdict)).collect::<Vec<_>>()
+        };
+        let (one, three) = ("one".to_owned(), ("three".to_owned(), Verdict::Send));
+        let filtered = |why: &str| Verdict::Filtered(why.to_owned());
+        assert_eq!(told(None), [(one.clone(), Verdict::Needs), three.clone()]);
+        assert_eq!(told(Some(jql::Answer::Yes)), [(one.clone(), Verdict::Send), ("three".to_owned(), filtered("same target as rule one"))]);
+        assert_eq!(told(Some(jql::Answer::No)), [three.clone(), (one.clone(), filtered("the JQL of rule `one` does not match"))]);
+        assert_eq!(
+            told(Some(jql::Answer::Refused("no such field".into()))),
+            [three, (one, filtered("the JQL of rule `one` does not match: no such field"))]
+        );
+    }
+
+    #[test]
     fn what_a_reduced_issue_does_not_say_must_be_read_first() {
         let by_summary = [("one", "issue.summary.contains(\"Explain\")", "#a", "x", true)];
         let by_key = [("one", "issue.key == \"OPS-7\"", "#a", "{{ issue.key }}", true)];
@@ -355,6 +407,14 @@ mod tests {
     fn an_error_does_not_match() {
         let told = told(&route(true, &[("one", "int(issue.summary) > 3", "#a", "x", true)]), &event(false), false);
         assert!(told.len() == 1 && told[0].starts_with("one -> #a: filtered: rule `one` does not match: "), "{told:?}");
+    }
+
+    #[test]
+    fn what_did_not_change_is_no_error() {
+        let (one, two) = (("one", "change.status.to == \"Done\"", "#a", "x", true), ("two", "true", "#b", "y", true));
+        let alone = ["one -> #a: filtered: rule `one` does not match: the event has no `change.status`"];
+        assert_eq!(told(&route(true, &[one]), &event(false), true), alone);
+        assert_eq!(told(&route(true, &[one, two]), &event(false), true), ["two -> #b: send"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod compile;
 mod expression;
+mod kinds;
 mod projects;
 
 use std::sync::Arc;
@@ -12,9 +13,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-pub(crate) use expression::{Answer, Expression};
+pub(crate) use expression::{Answer, Expression, Wrong};
 
 use super::beside::Asks;
+use super::jql::Jql;
 use super::names::Names;
 use super::settings::RuleSettings;
 use crate::render::{Dialect, JsonTemplate, RenderError, Template};
@@ -36,6 +38,7 @@ pub struct Rule {
     /// As it is now: an order may say otherwise.
     enabled: AtomicBool,
     pub when: Expression,
+    pub(crate) jql: Option<Jql>,
     pub sends: Vec<Send>,
 }
 
@@ -118,6 +121,7 @@ pub struct SinkTraits {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RulePart {
     When,
+    Jql,
     Lookup(String),
     /// A member of the entry of `send` with this number, from 0.
     Send(usize, &'static str),

@@ -42,8 +42,10 @@ impl Default for Settings {
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RuleSettings {
-    /// A CEL expression over the event.
-    pub when: String,
+    /// A CEL expression over the event; without it there is `jql`.
+    pub when: Option<String>,
+    /// A query that Jira answers for the event's issue, where `when` holds.
+    pub jql: Option<String>,
     /// Where matching events go.
     pub send: Vec<SendSettings>,
     /// Whether the rule is in force; `ticketwire rule enable` and `disable` override it.
@@ -56,7 +58,7 @@ pub struct RuleSettings {
 
 impl RuleSettings {
     pub fn new(when: impl Into<String>, send: Vec<SendSettings>) -> Self {
-        Self { when: when.into(), send, enabled: enabled(), lookup: BTreeMap::new() }
+        Self { when: Some(when.into()), jql: None, send, enabled: enabled(), lookup: BTreeMap::new() }
     }
 }
 

@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) claims: Arc<Claims>,
     pub(crate) pause: Arc<Pause>,
     pub(crate) fields: FieldCache,
+    /// Since when it decides by these rules.
+    pub(crate) since: Timestamp,
     crash_loop: Option<Arc<CrashLoop>>,
     /// Fires when the process stops: what is in hand must end within seconds.
     pub(crate) stop: CancellationToken,
@@ -219,6 +221,7 @@ pub(super) fn shared(delivery: &Delivery, route: Route, crash_loop: Option<Arc<C
         breaker: Arc::default(),
         claims: Arc::default(),
         fields: FieldCache::default(),
+        since: delivery.clock.now(),
         crash_loop,
         stop: delivery.tasks.token().clone(),
         tasks: delivery.tasks.part(),

@@ -58,6 +58,7 @@ impl LaneWorker {
         let mut ready = Vec::new();
         let works = self.works(&items).await?;
         meters::unknown(&works);
+        self.note_filtered(&items, &mut write).await;
         for work in works {
             ready.extend(self.prepare(work, &items, &mut write));
         }
@@ -246,10 +247,10 @@ impl LaneWorker {
         let item = &items[work.item];
         let place = (work.key.target.clone(), item.event().partition_key.clone());
         match end {
-            End::Recorded => self.arrived(work, item),
+            End::Recorded(ended) => self.arrived(work, item, ended),
             End::Done => {
-                self.arrived(work, item);
                 let (ended, reason) = work.taken(self.shared.route.is_shadow());
+                self.arrived(work, item, ended);
                 write.journal.push(self.ended(work, ended, reason));
             }
             End::Dead { reason } => self.bury(work, item, &reason, write),
@@ -275,12 +276,12 @@ impl LaneWorker {
         }
     }
 
-    /// Counts a delivery that arrived. The delay of a replay is not measured, because it says nothing about the queue; nor is that of a
-    /// sink in shadow mode, which sends nothing.
-    fn arrived(&self, work: &Work, item: &Item) {
-        let is_shadow = self.shared.route.is_shadow();
-        item.trail.ended(if is_shadow { Outcome::Filtered } else { Outcome::Delivered });
-        if item.again.is_none() && !is_shadow {
+    /// Counts a delivery that arrived. The delay of a replay is not measured, because it says nothing about the queue; nor is that of what
+    /// a sink in shadow mode only recorded, or a sink had no place for.
+    fn arrived(&self, work: &Work, item: &Item, ended: Ended) {
+        let is_delivered = ended == Ended::Delivered;
+        item.trail.ended(if is_delivered { Outcome::Delivered } else { Outcome::Filtered });
+        if item.again.is_none() && is_delivered {
             meters::delay(&work.key.sink, item.event(), self.shared.clock.now());
         }
     }
@@ -391,7 +392,7 @@ impl LaneWorker {
             last_at: now,
             reason: reason.to_owned(),
         };
-        tracing::warn!(sink = %work.key.sink, event.id = %work.key.event_id, "a delivery to `{}` is a dead letter: {reason}", work.key.sink);
+        tracing::error!(sink = %row.key.sink, event.id = %row.key.event_id, "a delivery to `{}` is a dead letter: {reason}", row.key.sink);
         write.journal.push(self.ended(work, Ended::Dead, Some(reason.to_owned())));
         if own.is_some() {
             self.waiting.remove_one(&row.key.target, &row.partition_key);
@@ -429,12 +430,12 @@ pub(super) fn is_undecided(item: &Item) -> bool {
     item.decisions.iter().any(|decision| decision.verdict == Verdict::Needs)
 }
 
-/// It ended, and this is no reason to look again. What the guard withheld is decided anew where somebody asked for that; so is what was
-/// only recorded, once its sink sends.
+/// It ended, and this is no reason to look again. What the guard withheld or a JQL filtered is decided anew where somebody asked for that;
+/// so is what was only recorded, once its sink sends.
 fn is_over(row: &JournalRow, item: &Item, is_shadow: bool) -> bool {
     let is_asked_for = item.again.is_some() || item.parked.is_some();
     match row.progress {
-        Progress::Ended(Ended::Withheld) => !is_asked_for,
+        Progress::Ended(Ended::Withheld | Ended::Filtered) => !is_asked_for,
         Progress::Ended(Ended::Shadowed) => is_shadow || !is_asked_for,
         Progress::Ended(Ended::Delivered | Ended::Dead) => true,
         Progress::Started | Progress::Tried => false,

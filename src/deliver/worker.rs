@@ -265,6 +265,7 @@ pub(super) fn item(envelope: Arc<crate::event::Envelope>, position: crate::event
         privacy: None,
         last_level: None,
         fields: None,
+        jql: None,
         settles: false,
         trail: Trail::none(),
     }

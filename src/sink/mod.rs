@@ -80,6 +80,8 @@ pub struct Traits {
 /// The delivery is done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Receipt {
+    /// What the sink itself asked Jira told that it has no place for the event, which `Sink::takes` could not know.
+    pub not_taken: bool,
     /// The message whose thread it is in: its own name where it begins one. None: there are no threads.
     pub thread: Option<String>,
 }

@@ -9,13 +9,19 @@ use super::db::{Connection, Statement, Value};
 use super::rows::{ArchiveRow, Archived};
 use super::{Store, StoreError, set};
 use crate::clock::Timestamp;
-use crate::event::{Entity, Envelope, Event, EventId, Keyed, LaneId, Position};
+use crate::event::{Change, Entity, Envelope, Event, EventId, Keyed, LaneId, Position};
 use crate::setting::ConnectionName;
 
 /// Bodies beyond this are packed on another thread, which takes them longer than half a millisecond.
 const PACKED_HERE_MAX: usize = 256 * 1024;
 /// LZ4 makes nothing smaller than this.
 const RATIO_MAX: usize = 255;
+/// In bytes. A changelog may say anything, and an index of Postgres refuses what is much longer than a key.
+const KEY_BYTES_MAX: usize = 255;
+/// The issues that have, or ever had, a key, which is bound three times. An old key follows the move, also where the move is the first that
+/// was seen of the issue.
+pub(super) const ISSUES_OF_KEY: &str = "(SELECT connection, issue_id FROM archive WHERE issue_key = ? \
+    UNION SELECT connection, issue_id FROM archive WHERE former_key = ? UNION SELECT connection, id FROM tickets WHERE key = ?)";
 
 /// A row as it is stored. Packing happens in the caller's task: the writer has better to do.
 pub(super) struct Packed {
@@ -24,6 +30,7 @@ pub(super) struct Packed {
     partition_key: String,
     issue_id: Option<String>,
     issue_key: Option<String>,
+    former_key: Option<String>,
     project_key: Option<String>,
     kind: &'static str,
     received_at: i64,
@@ -50,6 +57,7 @@ fn packed(row: &ArchiveRow) -> Packed {
         partition_key: event.partition_key.to_string(),
         issue_id,
         issue_key,
+        former_key: former_key(event),
         project_key: event.data.project.as_ref().and_then(|project| project.key.clone()),
         kind: event.kind().as_str(),
         received_at: event.data.received_at.ms(),
@@ -72,6 +80,14 @@ fn issue(event: &Event) -> (Option<String>, Option<String>) {
     }
 }
 
+/// The key before the move that the event tells of; Jira calls the field so on Cloud and on Data Center.
+fn former_key(event: &Event) -> Option<String> {
+    let is_key = |name: &String| name.eq_ignore_ascii_case("key");
+    let tells_it = |change: &&Change| !change.custom && (is_key(&change.field) || change.name.as_ref().is_some_and(is_key));
+    let moved = event.data.changes.iter().find(tells_it)?;
+    moved.from.as_ref()?.text.clone().filter(|key| !key.is_empty() && key.len() <= KEY_BYTES_MAX)
+}
+
 /// A position as a column: dense from 1, so it never comes near the end of the range. Those of an earlier road are below zero (`road`).
 pub(super) fn number(position: Position) -> i64 {
     position.0.cast_signed()
@@ -79,18 +95,19 @@ pub(super) fn number(position: Position) -> i64 {
 
 pub(super) async fn keep(connection: &mut Connection, rows: impl Iterator<Item = &Packed>) -> Result<(), StoreError> {
     const HEAD: &str = "INSERT INTO archive \
-        (event_id, connection, partition_key, issue_id, issue_key, project_key, kind, received_at, lane, position, envelope) ";
+        (event_id, connection, partition_key, issue_id, issue_key, former_key, project_key, kind, received_at, lane, position, envelope) ";
     let rows = set::fold(rows, |row| row.event_id.as_str(), |_, _| false);
     set::insert(connection, HEAD, &rows, values, " ON CONFLICT (event_id) DO NOTHING").await
 }
 
-fn values<'a>(row: &'a &Packed) -> [Value<'a>; 11] {
+fn values<'a>(row: &'a &Packed) -> [Value<'a>; 12] {
     [
         row.event_id.as_str().into(),
         row.connection.as_str().into(),
         row.partition_key.as_str().into(),
         row.issue_id.as_deref().into(),
         row.issue_key.as_deref().into(),
+        row.former_key.as_deref().into(),
         row.project_key.as_deref().into(),
         row.kind.into(),
         row.received_at.into(),
@@ -165,11 +182,12 @@ impl Store {
     /// Everything about the issues that ever had this key, oldest first: an old key follows the move. What cannot be read is left out.
     pub async fn archived_by_key(&self, key: &str) -> Result<Vec<Archived>, StoreError> {
         // A join: SQLite would read the whole archive for an `IN` over a union.
-        let sql = "SELECT archive.event_id, archive.lane, archive.position, archive.envelope FROM \
-            (SELECT connection, issue_id FROM archive WHERE issue_key = ? UNION SELECT connection, id FROM tickets WHERE key = ?) \
-            AS known JOIN archive ON archive.connection = known.connection AND archive.issue_id = known.issue_id \
-            ORDER BY archive.received_at, archive.lane, archive.position, archive.number";
-        let rows: Vec<Stored> = self.fetch(Statement::new(sql).bind(key).bind(key)).await?;
+        let statement =
+            Statement::new("SELECT archive.event_id, archive.lane, archive.position, archive.envelope FROM ").push(ISSUES_OF_KEY).push(
+                " AS known JOIN archive ON archive.connection = known.connection AND archive.issue_id = known.issue_id \
+                ORDER BY archive.received_at, archive.lane, archive.position, archive.number",
+            );
+        let rows: Vec<Stored> = self.fetch(statement.bind(key).bind(key).bind(key)).await?;
         let read = |row: Stored| Archived::try_from(row).inspect_err(|err| tracing::error!("an event of `{key}` is left out: {err}")).ok();
         Ok(rows.into_iter().filter_map(read).collect())
     }

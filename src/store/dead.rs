@@ -10,6 +10,8 @@ use crate::setting::SinkName;
 
 /// Event, sink, target and generation of a delivery.
 type Key = (String, String, String, i64);
+/// The same, and why it was dead.
+type Dropped = (String, String, String, i64, String);
 
 /// A retried delivery begins anew: no attempts, and its age counts from now, else `max_age` would end it at once.
 pub(super) async fn retry(connection: &mut Connection, which: &DeadSelection, now: Timestamp) -> Result<u64, StoreError> {
@@ -30,12 +32,24 @@ pub(super) async fn retry(connection: &mut Connection, which: &DeadSelection, no
     Ok(u64::try_from(count).unwrap_or(u64::MAX))
 }
 
-pub(super) async fn drop(connection: &mut Connection, which: &DeadSelection) -> Result<u64, StoreError> {
+/// What the journal says of them goes on saying why they were dead.
+pub(super) async fn drop(connection: &mut Connection, which: &DeadSelection, now: Timestamp) -> Result<u64, StoreError> {
+    const HEAD: &str = "WITH dropped (event_id, sink, target, generation, reason) AS (";
+    const TAIL: &str = ") UPDATE journal SET reason = dropped.reason FROM dropped WHERE journal.progress = 'dead' \
+        AND journal.event_id = dropped.event_id AND journal.sink = dropped.sink AND journal.target = dropped.target \
+        AND journal.generation = dropped.generation";
+    let values: for<'r> fn(&'r Dropped) -> [Value<'r>; 5] = |(event, sink, target, generation, reason)| {
+        [event.as_str().into(), sink.as_str().into(), target.as_str().into(), (*generation).into(), reason.as_str().into()]
+    };
     let mut count = 0;
     for part in parts(which) {
-        count += connection.execute(part.of(Statement::new("DELETE FROM parked WHERE "))).await?;
+        let statement = part.of(Statement::new("DELETE FROM parked WHERE "));
+        let mut dropped: Vec<Dropped> = connection.fetch(statement.push(" RETURNING event_id, sink, target, generation, reason")).await?;
+        dropped.iter_mut().for_each(|(.., reason)| *reason = format!("dropped at {now}: {reason}"));
+        set::insert(connection, HEAD, &dropped, values, TAIL).await?;
+        count += dropped.len();
     }
-    Ok(count)
+    Ok(u64::try_from(count).unwrap_or(u64::MAX))
 }
 
 /// What one statement can name.
@@ -113,8 +127,8 @@ impl Store {
         self.order_and_wake(Order::RetryDead { which, now }).await
     }
 
-    /// Gives dead letters up; their journal rows stay `dead`. Returns how many.
-    pub async fn drop_dead(&self, which: DeadSelection) -> Result<u64, StoreError> {
-        self.order_and_wake(Order::DropDead { which }).await
+    /// Gives dead letters up; their journal rows stay `dead`, and say since when they are given up. Returns how many.
+    pub async fn drop_dead(&self, which: DeadSelection, now: Timestamp) -> Result<u64, StoreError> {
+        self.order_and_wake(Order::DropDead { which, now }).await
     }
 }

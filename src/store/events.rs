@@ -1,11 +1,14 @@
 //! Looking into the archive: the events that somebody asks for, newest first, and those that come while somebody looks on.
 
+use std::collections::HashMap;
+
 use sqlx::FromRow;
 
 use super::db::Statement;
 use super::rows::{Archived, EventFilter, EventPlace};
-use super::{Store, StoreError, archive, limit};
+use super::{Store, StoreError, archive, limit, set};
 use crate::clock::Timestamp;
+use crate::event::EventId;
 
 #[derive(FromRow)]
 struct Stored {
@@ -33,10 +36,9 @@ fn filtered(filter: &EventFilter) -> Statement<'_> {
     statement = match &filter.issue_key {
         // An old key follows the move, as in `trace`. A join: SQLite would read the whole archive for an `IN` over a union.
         Some(key) => statement
-            .push(
-                "(SELECT connection, issue_id FROM archive WHERE issue_key = ? UNION SELECT connection, id FROM tickets WHERE key = ?) AS \
-                known JOIN archive ON archive.connection = known.connection AND archive.issue_id = known.issue_id WHERE 1 = 1",
-            )
+            .push(archive::ISSUES_OF_KEY)
+            .push(" AS known JOIN archive ON archive.connection = known.connection AND archive.issue_id = known.issue_id WHERE 1 = 1")
+            .bind(key.as_str())
             .bind(key.as_str())
             .bind(key.as_str()),
         None => statement.push("archive WHERE 1 = 1"),
@@ -77,6 +79,23 @@ impl Store {
         let statement = filtered(filter).push(" AND archive.number > ? ORDER BY archive.number LIMIT ?").bind(number).bind(limit(most));
         let rows: Vec<Stored> = self.fetch(statement).await?;
         rows.into_iter().map(|row| row.read().map(|(place, archived)| (place.number, archived))).collect()
+    }
+
+    /// The keys of the issues that these events are of: as the events had them, else as they are known from others of the issue. An event
+    /// that is of none has none.
+    pub async fn issue_keys(&self, events: &[EventId]) -> Result<HashMap<EventId, String>, StoreError> {
+        const HEAD: &str = "SELECT event_id, COALESCE(issue_key, \
+            (SELECT known.issue_key FROM archive AS known WHERE known.connection = archive.connection \
+            AND known.issue_id = archive.issue_id AND known.issue_key IS NOT NULL ORDER BY known.number DESC LIMIT 1), \
+            (SELECT tickets.key FROM tickets WHERE tickets.connection = archive.connection AND tickets.id = archive.issue_id)) \
+            FROM archive WHERE event_id IN ";
+        let ids: Vec<&str> = events.iter().map(EventId::as_str).collect();
+        let mut keys = HashMap::new();
+        for ids in set::lists(&ids) {
+            let rows: Vec<(String, Option<String>)> = self.fetch(Statement::new(HEAD).list(ids)).await?;
+            keys.extend(rows.into_iter().filter_map(|(event, key)| Some((EventId::known(&event), key?))));
+        }
+        Ok(keys)
     }
 
     /// The number of what it took up last.

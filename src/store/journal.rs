@@ -18,15 +18,26 @@ impl Progress {
             Self::Started => "started",
             Self::Tried => "tried",
             Self::Ended(Ended::Delivered) => "delivered",
-            // Told apart by `shadowed`: a program that does not know shadow mode decides it anew all the same.
-            Self::Ended(Ended::Withheld | Ended::Shadowed) => "withheld",
+            // Told apart by `shadowed`: a program that does not know the marks decides them anew all the same.
+            Self::Ended(Ended::Withheld | Ended::Shadowed | Ended::Filtered) => "withheld",
             Self::Ended(Ended::Dead) => "dead",
         }
     }
 
-    fn read(text: &str, shadowed: bool) -> Option<Self> {
-        if shadowed && text == "withheld" {
-            return Some(Self::Ended(Ended::Shadowed));
+    /// What stands in `shadowed`.
+    fn mark(self) -> u32 {
+        match self {
+            Self::Ended(Ended::Shadowed) => 1,
+            Self::Ended(Ended::Filtered) => 2,
+            _ => 0,
+        }
+    }
+
+    fn read(text: &str, mark: i64) -> Option<Self> {
+        match (text, mark) {
+            ("withheld", 2) => return Some(Self::Ended(Ended::Filtered)),
+            ("withheld", mark) if mark != 0 => return Some(Self::Ended(Ended::Shadowed)),
+            _ => {}
         }
         let all = [Self::Started, Self::Tried, Self::Ended(Ended::Delivered), Self::Ended(Ended::Withheld), Self::Ended(Ended::Dead)];
         all.into_iter().find(|progress| progress.as_str() == text)
@@ -55,7 +66,7 @@ fn values<'a>(row: &'a &JournalRow) -> [Value<'a>; 11] {
         row.at.ms().into(),
         row.attempts.into(),
         row.unclean_runs.into(),
-        u32::from(row.progress == Progress::Ended(Ended::Shadowed)).into(),
+        row.progress.mark().into(),
     ]
 }
 
@@ -89,7 +100,7 @@ impl TryFrom<Stored> for JournalRow {
     type Error = StoreError;
 
     fn try_from(row: Stored) -> Result<Self, StoreError> {
-        let progress = Progress::read(&row.progress, row.shadowed != 0).ok_or_else(|| {
+        let progress = Progress::read(&row.progress, row.shadowed).ok_or_else(|| {
             StoreError::Unusable(format!("the journal says `{}` of `{}`, which is no progress", row.progress, row.event_id))
         })?;
         Ok(Self {

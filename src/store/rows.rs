@@ -75,6 +75,8 @@ pub enum Ended {
     Withheld,
     /// Its sink is in shadow mode, so nothing was sent.
     Shadowed,
+    /// Jira said so of the JQL of its rule, or told the sink that it has no place for the event.
+    Filtered,
     Dead,
 }
 

@@ -46,7 +46,7 @@ pub(super) enum Order {
     Check,
     SetControl { name: String, value: Option<String>, at: Timestamp },
     RetryDead { which: DeadSelection, now: Timestamp },
-    DropDead { which: DeadSelection },
+    DropDead { which: DeadSelection, now: Timestamp },
     GiveUp { sink: SinkName, at: Timestamp },
     EnterRoad { road: String, lanes: LaneCount, at: Timestamp },
     ExpireArchive { before: Timestamp, limit: i64 },
@@ -203,9 +203,9 @@ async fn perform(connection: &mut Connection, work: Work<'_>) -> Result<u64, Sto
             control::tell(connection).await?;
             dead::retry(connection, which, *now).await
         }
-        Work::Order(Order::DropDead { which }) => {
+        Work::Order(Order::DropDead { which, now }) => {
             control::tell(connection).await?;
-            dead::drop(connection, which).await
+            dead::drop(connection, which, *now).await
         }
         Work::Order(Order::GiveUp { sink, at }) => {
             control::tell(connection).await?;

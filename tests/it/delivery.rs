@@ -2,6 +2,7 @@
 
 mod campaign;
 mod cases;
+mod jql;
 mod reload;
 mod replay;
 mod scripted;

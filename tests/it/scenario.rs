@@ -15,6 +15,7 @@ mod foreign;
 mod fresh;
 mod guard;
 mod guard_unasked;
+mod jql;
 mod late;
 mod look;
 mod lookup;

@@ -16,7 +16,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use ticketwire::clock::Timestamp;
-use ticketwire::event::{Entity, EventId, Keyed, LaneId, Link, PartitionKey, Position};
+use ticketwire::event::{self, Entity, EventId, Keyed, LaneId, Link, PartitionKey, Position};
 use ticketwire::setting::Span;
 use ticketwire::store::{
     Archived, DeadFilter, DeadSelection, Ended, EventFilter, EventPlace, ParkedState, Progress, Settings, Store, StoreError, ThreadRow,
@@ -47,7 +47,7 @@ async fn an_envelope_is_kept_once_and_comes_back_as_it_was(place: Place) {
     let opened = Opened::new(&place).await;
     let first = archive_row(1, "500", Some("OPS-1"), 3, 7);
     let mut second = archive_row(1, "500", Some("OPS-1"), 3, 9);
-    second.envelope = std::sync::Arc::new(ticketwire::event::Envelope { raw: "other".into(), ..(*second.envelope).clone() });
+    second.envelope = std::sync::Arc::new(event::Envelope { raw: "other".into(), ..(*second.envelope).clone() });
     opened.write(Write { archive: vec![first.clone()], ..Write::default() }).await;
     opened.write(Write { archive: vec![second], ..Write::default() }).await;
     let kept = opened.store.archived(&event_id(1)).await.unwrap().expect("it is there");
@@ -60,7 +60,7 @@ async fn a_large_body_comes_back_too(place: Place) {
     let opened = Opened::new(&place).await;
     let mut row = archive_row(1, "500", None, 0, 1);
     let raw: Vec<u8> = (0..3_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    row.envelope = std::sync::Arc::new(ticketwire::event::Envelope { raw: raw.clone().into(), ..(*row.envelope).clone() });
+    row.envelope = std::sync::Arc::new(event::Envelope { raw: raw.clone().into(), ..(*row.envelope).clone() });
     opened.write(Write { archive: vec![row], ..Write::default() }).await;
     assert_eq!(opened.store.archived(&event_id(1)).await.unwrap().expect("it is there").envelope.raw, raw);
 }
@@ -112,6 +112,22 @@ async fn a_key_finds_everything_about_the_issues_that_ever_had_it(place: Place) 
     check("DOCS-7", &[]).await;
     opened.write(Write { tickets: vec![tickets::snapshot("700", 1, 1, "DOCS-7")], ..Write::default() }).await;
     check("DOCS-7", &[8]).await;
+    // The move is the first that was seen of the issue.
+    let mut moved = archive_row(9, "800", Some("OPS-9"), 2, 1);
+    let mut told = (*moved.envelope).clone();
+    let side = |key: &str| Some(event::Value { id: None, text: Some(key.into()) });
+    told.event.data.changes =
+        vec![event::Change { field: "Key".into(), name: Some("Key".into()), custom: false, from: side("DOCS-3"), to: side("OPS-9") }];
+    moved.envelope = std::sync::Arc::new(told);
+    opened.write(Write { archive: vec![moved, archive_row(10, "800", None, 2, 2)], ..Write::default() }).await;
+    check("OPS-9", &[9, 10]).await;
+    check("DOCS-3", &[9, 10]).await;
+    // An event that names the issue by its id is of the key that others had.
+    let keys = opened.store.issue_keys(&[event_id(1), event_id(4), event_id(8), event_id(10)]).await.unwrap();
+    let keys: Vec<_> = [1, 4, 8, 10].map(|number| keys.get(&event_id(number)).map(String::as_str)).into();
+    assert_eq!(keys, [Some("OPS-1"), Some("WEB-9"), Some("DOCS-7"), Some("OPS-9")]);
+    let filter = EventFilter { issue_key: Some("DOCS-3".into()), ..EventFilter::default() };
+    assert_eq!(opened.store.archived_page(&filter, None, 10).await.unwrap().len(), 2);
 }
 
 async fn events_are_found_page_by_page_and_as_they_come(place: Place) {
@@ -206,7 +222,7 @@ async fn what_is_old_expires_but_not_what_a_parked_delivery_needs(place: Place) 
     assert_eq!(opened.store.expire(at(202_000)).await, Ok(1_200));
     let left = opened.store.journal_of_events(&[event_id(1), event_id(2)]).await.unwrap();
     assert_eq!(left.iter().map(|row| row.progress).collect::<Vec<_>>(), [Progress::Started, Progress::Ended(Ended::Dead)]);
-    opened.store.drop_dead(DeadSelection::Matching(DeadFilter::default())).await.unwrap();
+    opened.store.drop_dead(DeadSelection::Matching(DeadFilter::default()), at(202_000)).await.unwrap();
     assert_eq!(opened.store.expire(at(202_000)).await, Ok(2), "once the dead letter is given up, its envelope and its record go");
 }
 

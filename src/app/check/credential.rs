@@ -134,6 +134,8 @@ pub(super) fn refused(about: &str, connection: &Connection, auth: &Auth, flavour
                     format!("log in with a browser at {}/login.jsp with this user name and password", connection.url)
                 }
             };
+            // The reason begins with what the finding says already.
+            let evidence = evidence.split_once(": ").map_or(evidence.as_str(), |(_, why)| why);
             Finding::problem(about, "Jira refuses the login", evidence, next)
         }
         JiraError::Refused { status: 403, .. } => {

@@ -4,6 +4,7 @@
 //! belong to another user than the one who looks.
 
 mod credential;
+mod jql;
 mod permissions;
 mod places;
 mod road;
@@ -44,6 +45,8 @@ pub struct Finding {
 /// What a running service told of itself, where there is one that answered.
 #[derive(Debug, Clone, Default)]
 pub struct Running {
+    /// The hash of the configuration that it works by.
+    pub config: String,
     /// Who has a place on its queue.
     pub places: Vec<SinkName>,
     /// Sinks that are paused, and why.
@@ -59,7 +62,7 @@ pub async fn check(mut draft: Draft, only: Option<&ConnectionName>, running: Opt
         draft.config.connections.retain(|connection| connection.name == *only);
         let is_its_own = |secret: &&Unresolved| secret.kind == "connection" && secret.name == only.as_str();
         let mut findings: Vec<Finding> = config.unresolved.iter().filter(is_its_own).filter_map(not_asked).collect();
-        let found = draft.config.connections.iter().filter(is_asked).map(|connection| site::check(connection, &config.rules));
+        let found = draft.config.connections.iter().filter(is_asked).map(|connection| site::check(connection, &config));
         findings.extend(join_all(found).await.concat());
         return findings;
     }
@@ -73,7 +76,7 @@ pub async fn check(mut draft: Draft, only: Option<&ConnectionName>, running: Opt
     }
     findings.extend(config.warnings.iter().map(|warning| written(Level::Advice, warning)));
     findings.extend(config.unresolved.iter().filter_map(not_asked));
-    let sites = join_all(config.connections.iter().filter(is_asked).map(|connection| site::check(connection, &config.rules)));
+    let sites = join_all(config.connections.iter().filter(is_asked).map(|connection| site::check(connection, &config)));
     let (sites, road, store, places) =
         tokio::join!(sites, road::queue(&config, running), road::store(&config), places::sinks(&config, &clock, running));
     if config.connections.is_empty() {

@@ -67,7 +67,7 @@ fn browse(flavour: Flavour) -> &'static str {
 
 /// Projects that rules name and the account does not see: their rules wait in vain for what must be read.
 async fn projects(about: &str, jira: &Jira, flavour: Flavour, rules: &[Rule]) -> Vec<Finding> {
-    let named: BTreeSet<&str> = rules.iter().filter(|rule| rule.enabled).flat_map(|rule| keys(&rule.when)).collect();
+    let named: BTreeSet<&str> = rules.iter().filter(|rule| rule.enabled).filter_map(|rule| rule.when.as_deref()).flat_map(keys).collect();
     let mut findings = Vec::new();
     let mut seen = Vec::new();
     for key in named.into_iter().take(PROJECTS_MAX) {

@@ -5,6 +5,8 @@ use futures_util::future::join_all;
 use super::{Finding, Running, is_left_out};
 use crate::clock::Clock;
 use crate::config::{Config, Sink as Configured, SinkSettings, resolved};
+use crate::deliver::needs_you;
+use crate::setting::SinkName;
 use crate::sink::{BuildError, Sink, SinkError, amqp, file, http, kafka, slack};
 
 pub(super) async fn sinks(config: &Config, clock: &Clock, running: Option<&Running>) -> Vec<Finding> {
@@ -16,10 +18,20 @@ pub(super) async fn sinks(config: &Config, clock: &Clock, running: Option<&Runni
         Finding::ok(&format!("sink {}", sink.name), what)
     }));
     for (name, reason) in running.iter().flat_map(|running| &running.paused) {
-        let next = format!("mend what the reason says, then `ticketwire sink resume {name}`");
-        findings.push(Finding::problem(&format!("sink {name}"), "it is paused, and what comes for it waits", reason.clone(), next));
+        findings.push(paused(name, reason));
     }
     findings
+}
+
+/// Somebody's will is no fault; a refusal is.
+fn paused(name: &SinkName, reason: &str) -> Finding {
+    let about = format!("sink {name}");
+    if needs_you(reason) {
+        let next = format!("mend what the reason says, then `ticketwire sink resume {name}`");
+        return Finding::problem(&about, "it is paused, and what comes for it waits", reason, next);
+    }
+    let next = format!("`ticketwire sink resume {name}`, when it may go on");
+    Finding::advice(&about, "it is paused by hand, and what comes for it waits", reason, next)
 }
 
 async fn one(configured: &Configured, config: &Config, clock: &Clock) -> Finding {
@@ -66,5 +78,21 @@ async fn reached(about: &str, built: Result<impl Sink, BuildError>) -> Finding {
             let next = "see that it runs, that the name is known to DNS, and that the way from here is free; what comes until then waits";
             Finding::problem(about, "it cannot be reached", reason, next)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Level;
+    use super::*;
+
+    #[test]
+    fn a_pause_by_hand_is_no_problem_and_a_refusal_is() {
+        let name: SinkName = "team".parse().expect("a name");
+        let by_hand = paused(&name, "Slack moves house");
+        assert_eq!((by_hand.level, by_hand.evidence.as_str()), (Level::Advice, "Slack moves house"));
+        let refused = paused(&name, "the token was revoked (needs you: repair it, then `ticketwire sink resume team`)");
+        assert_eq!(refused.level, Level::Problem);
+        assert!([by_hand, refused].iter().all(|finding| finding.next.contains("`ticketwire sink resume team`")));
     }
 }

@@ -21,7 +21,7 @@ const CLOSE: Duration = Duration::from_secs(2);
 pub(super) async fn queue(config: &Config, running: Option<&Running>) -> Vec<Finding> {
     let mut findings = vec![disk(config)];
     if let Some(running) = running {
-        findings.push(Finding::ok(ABOUT, "a service runs by this configuration and answers"));
+        findings.push(revision(&running.config, config.hash()));
         findings.extend(orphans(&running.places, config));
     }
     if config.queue.is_broker() {
@@ -31,6 +31,17 @@ pub(super) async fn queue(config: &Config, running: Option<&Running>) -> Vec<Fin
         findings.extend(beside_a_broker(config));
     }
     findings
+}
+
+/// Whether the service that answers works by what was looked at here.
+fn revision(running: &str, here: &str) -> Finding {
+    if running == here {
+        return Finding::ok(ABOUT, "a service runs by this configuration and answers");
+    }
+    let next = "restart it, or see its log for why the reload was refused; a file that has just changed is taken up within seconds, \
+        and variables that override the file for the service must be set here, too";
+    let what = format!("the running service uses {running}, not this file");
+    Finding::problem("configuration", what, format!("the hash of this one is {here}"), next)
 }
 
 /// Room for queue, store and spool: they lie on one disk unless paths say otherwise.

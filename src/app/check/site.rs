@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Finding, credential, permissions};
-use crate::config::{Connection, Rule};
+use super::{Finding, credential, jql, permissions};
+use crate::config::{Config, Connection};
 use crate::jira::{Flavour, Jira, JiraError, ServerInfo};
 use crate::render;
 
@@ -12,7 +12,7 @@ const CLOCK_FINE: Duration = Duration::from_secs(30);
 /// One that makes times useless.
 const CLOCK_WRONG: Duration = Duration::from_secs(300);
 
-pub(super) async fn check(connection: &Connection, rules: &[Rule]) -> Vec<Finding> {
+pub(super) async fn check(connection: &Connection, config: &Config) -> Vec<Finding> {
     let about = &format!("connection {}", connection.name);
     let Some(auth) = &connection.auth else {
         let next = "if messages shall show what webhooks do not carry, or go to sinks that are not cleared, add `auth`";
@@ -56,7 +56,8 @@ pub(super) async fn check(connection: &Connection, rules: &[Rule]) -> Vec<Findin
     findings.extend(credential::weaker(about, auth, info.flavour, &info.version_numbers));
     findings.extend(credential::by_account(about, auth, &me));
     findings.push(time_zone(about, me.time_zone.as_deref()));
-    findings.extend(permissions::check(about, &jira, info.flavour, rules).await);
+    findings.extend(permissions::check(about, &jira, info.flavour, &config.rules).await);
+    findings.extend(jql::check(about, &jira, config).await);
     findings
 }
 

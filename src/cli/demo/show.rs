@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::{broadcast, mpsc};
 
 use crate::cli::Failure;
-use crate::cli::output::Output;
+use crate::cli::output::{Output, on_one_line};
 use crate::setting::ConnectionName;
 use crate::simulate::{Simulation, SlackMessage};
 use crate::store::Store;
@@ -77,7 +77,8 @@ impl Show {
         self.output.line(
             "Ticketwire demo: invented people work in a simulated Jira; its webhooks become events, Slack messages and ticket rows",
         )?;
-        self.output.line(&format!("receiver http://{receiver}   metrics http://{admin}/metrics   data {}", directory.display()))?;
+        let data = directory.display();
+        self.output.line(&format!("receiver http://{receiver}   metrics http://{admin}/metrics   data {data} (removed at the end)"))?;
         Ok(self.output.line("")?)
     }
 
@@ -116,19 +117,13 @@ impl Show {
         if let Some(id) = data["issue"]["id"].as_str() {
             self.touched.insert(id.to_owned());
         }
-        let changes: Vec<String> = data["changes"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|change| format!("{}: {} → {}", text(&change["name"]), text(&change["from"]["text"]), text(&change["to"]["text"])))
-            .collect();
+        let changes: Vec<String> = data["changes"].as_array().into_iter().flatten().map(change).collect();
         let withheld = if event["twrestricted"] == "yes" { "  [restricted]" } else { "" };
         self.line("event", 33, &format!("{:<16} {:<9} {}{withheld}", text(&data["kind"]), text(&event["subject"]), changes.join(", ")))
     }
 
     fn message(&mut self, message: &SlackMessage) -> Result<(), Failure> {
-        let who = message.username.as_deref().unwrap_or("Ticketwire");
-        self.line("slack", 35, &format!("{:<16} {who}: {}", message.channel, message.text))
+        self.line("slack", 35, &message.to_string())
     }
 
     async fn tickets(&mut self, store: &Store) -> Result<(), Failure> {
@@ -147,8 +142,28 @@ impl Show {
         if self.output.is_json {
             return Ok(());
         }
-        let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(WIDTH).collect();
+        let text: String = on_one_line(text).chars().take(WIDTH).collect();
         let line = if self.is_coloured { format!("\x1b[{colour}m{what:<7}\x1b[0m {text}") } else { format!("{what:<7} {text}") };
         Ok(self.output.line(line.trim_end())?)
+    }
+}
+
+/// What it was and what it is, as in `status: To Do → On Hold`.
+fn change(change: &Value) -> String {
+    let side = |side: &str| change[side]["text"].as_str().filter(|text| !text.is_empty()).unwrap_or("(none)");
+    format!("{}: {} → {}", change["name"].as_str().unwrap_or_default(), side("from"), side("to"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_side_without_text_is_told() {
+        let told = |from: Value, to: Value| change(&json!({ "name": "description", "from": from, "to": to }));
+        assert_eq!(told(json!({ "text": "a" }), json!({ "text": "b" })), "description: a → b");
+        assert_eq!(told(Value::Null, json!({ "text": "" })), "description: (none) → (none)");
     }
 }

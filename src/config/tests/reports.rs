@@ -88,6 +88,14 @@ fn what_toml_cannot_read_is_told_by_line() {
       hint: rename it, or make one of both
     the configuration has 3 problems
     "#);
+    let twice = "[sink.a]\ntype = \"stdout\"\n[sink.a]\ntype = \"file\"\npath = \"a\"\n[sink.b]\ntype = \"tickets\"\ntype = \"file\"\n";
+    insta::assert_snapshot!(report(twice), @r#"
+    ticketwire.toml:3: `a` stands here a second time
+      hint: rename it, or make one of both
+    ticketwire.toml:8: `type` stands here a second time
+      hint: rename it, or make one of both
+    the configuration has 2 problems
+    "#);
     insta::assert_snapshot!(report("data_dir = \"x\"\n\n[receiver]\nlisten = 17\n"), @r#"
     ticketwire.toml:4: `listen` of `[receiver]` is of the wrong type: a number
       hint: write an address and a port, as in `127.0.0.1:8080`
@@ -274,8 +282,8 @@ send = [{ to = "No Name" }, { channel = "x" }]
       hint: use lower-case letters, digits and `-`, begin with a letter or digit, at most 63 characters
     ticketwire.toml:12: `[sink.out-again]` writes to the same place as `[sink.out]` (ticketwire.toml:10)
       hint: remove one of them, or give it another path
-    ticketwire.toml:16: `url` of `[sink.inside]`: `127.0.0.1` is not on the public internet; set `allow_private = true` if it may be called
-      hint: `ticketwire config example` shows a sink of type `http`
+    ticketwire.toml:16: `url` of `[sink.inside]`: `127.0.0.1` is not on the public internet
+      hint: in `[sink.inside]`, set `allow_private = true` if it may be called
     ticketwire.toml:19: `send[0].to` of `[rule."all wrong"]`: `No Name` is not a name
       hint: use lower-case letters, digits and `-`, begin with a letter or digit, at most 63 characters
     ticketwire.toml:19: `to` is missing in `send[0]` of `[rule."all wrong"]`
@@ -296,8 +304,11 @@ webhook = { proof = "none" }
 [sink.team]
 type = "slack"
 token = { env = "TOKEN" }
+[connection.acme]
+url = "https://acme.atlassian.net/jira/"
+webhook = { secrets = [{ env = "LONG" }, { env = "SHORT" }], token = { env = "SHORT" } }
 "#;
-    let config = Files::new(text).load(&[("TOKEN", "x")]);
+    let config = Files::new(text).load(&[("TOKEN", "x"), ("LONG", "0123456789abcdef"), ("SHORT", "0123456789abcde")]);
     let warnings: Vec<_> = config.warnings.iter().map(|warning| format!("{} {}", warning.place.line, warning.message)).collect();
     insta::assert_snapshot!(warnings.join("\n"), @r#"
     3 the admin listener can be reached from other machines, without TLS
@@ -305,6 +316,9 @@ token = { env = "TOKEN" }
     4 `tokens[0]` of `[admin]` stands in the file itself
     7 `[connection.open]` takes what comes, from anybody who can reach the receiver
     8 `[sink.team]` gets nothing: no rule sends to it
+    12 `url` of `[connection.acme]` has the path `/jira`, and a site of Jira Cloud has none
+    13 `webhook.secrets[1]` of `[connection.acme]` is shorter than 16 characters and can be guessed
+    13 `webhook.token` of `[connection.acme]` is shorter than 16 characters and can be guessed
     "#);
 }
 

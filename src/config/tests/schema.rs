@@ -9,9 +9,9 @@ use super::Files;
 #[test]
 fn the_example_loads_and_fits_the_schema() {
     let secret = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(secret.path(), "given").expect("writing it");
+    std::fs::write(secret.path(), "given-by-the-test").expect("writing it");
     let names: Vec<&str> = EXAMPLE.split("env = \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-    let environment: Vec<_> = names.iter().map(|name| (*name, "given")).collect();
+    let environment: Vec<_> = names.iter().map(|name| (*name, "given-by-the-test")).collect();
     let whole = everything_switched_on();
     for (text, expected) in [(EXAMPLE, (1, 3, 3)), (whole.as_str(), (2, 7, 3))] {
         let config = Files::new(&text.replace("/run/secrets/office-token", &secret.path().display().to_string())).load(&environment);

@@ -9,11 +9,13 @@ use serde_json::Value;
 use super::{Expression, MessageTemplates, Rule, RuleError, RulePart, Rules, Send, SinkTraits};
 use crate::deliver::beside::Asks;
 use crate::deliver::fields;
+use crate::deliver::jql;
 use crate::deliver::lookup::{self, Lookup};
 use crate::deliver::names::Names;
 use crate::deliver::settings::{RuleSettings, SendSettings};
 use crate::render::{Dialect, JsonTemplate, Template};
 use crate::setting::SinkName;
+use crate::sink::slack;
 
 /// Enough for the deepest expression that the limits admit, in a debug build.
 const STACK_BYTES: usize = 32 << 20;
@@ -49,7 +51,13 @@ pub(super) fn all(rules: &[(String, RuleSettings)], sinks: Sinks<'_>, names: &Na
 fn one(name: &str, settings: &RuleSettings, sinks: Sinks<'_>, names: &Names, errors: &mut Vec<RuleError>) -> Option<Rule> {
     let before = errors.len();
     let mut wrong = |part, (message, hint): (String, String)| errors.push(RuleError { rule: name.to_owned(), part, message, hint });
-    let when = Expression::compile(&settings.when, names).map_err(|what| wrong(RulePart::When, what)).ok();
+    if settings.when.is_none() && settings.jql.is_none() {
+        let message = "the rule has neither `when` nor `jql`, so it does not say which events it is for".to_owned();
+        wrong(RulePart::When, (message, "add `when`; `when = \"true\"` is for every event".into()));
+    }
+    let when = settings.when.as_deref().unwrap_or("true");
+    let when = Expression::compile(when, names).map_err(|what| wrong(RulePart::When, what)).ok();
+    let jql = settings.jql.as_deref().and_then(|text| jql::compile(text).map_err(|what| wrong(RulePart::Jql, what)).ok());
     if settings.send.is_empty() {
         wrong(RulePart::When, ("`send` is empty: the rule does nothing".into(), "add `send = [{ to = \"a sink\" }]`".into()));
     }
@@ -75,8 +83,13 @@ fn one(name: &str, settings: &RuleSettings, sinks: Sinks<'_>, names: &Names, err
         }
     }
     check_lookups(&lookups, &sends, sends.len() == settings.send.len(), sinks, &mut wrong);
-    let when = when?;
     let blind = settings.send.iter().find(|entry| sinks(&entry.to).is_some_and(|traits| traits.dialect.is_none()));
+    if let Some(entry) = blind.filter(|_| settings.jql.is_some()) {
+        let message = format!("`{}` takes events as they come: Jira is asked nothing for it, and so no `jql`", entry.to);
+        let hint = "say with `when` what the event itself tells, or make a rule of its own for that sink";
+        wrong(RulePart::Jql, (message, hint.into()));
+    }
+    let when = when?;
     if let Some(entry) = blind
         && (when.references().iter().any(|path| path.first().is_some_and(|root| root == "now"))
             || fields::are_named(when.references().iter()))
@@ -90,6 +103,7 @@ fn one(name: &str, settings: &RuleSettings, sinks: Sinks<'_>, names: &Names, err
         by_file: settings.enabled,
         enabled: AtomicBool::new(settings.enabled),
         when,
+        jql,
         sends,
     })
 }
@@ -159,6 +173,10 @@ fn send(entry: &SendSettings, traits: &SinkTraits, known: Known<'_>, lookups: &[
     if !traits.has_threads && entry.channel.as_deref().is_some_and(|channel| !channel.starts_with('@')) {
         let hint = "remove `channel`, or give the sink a `token` instead of a `webhook_url`".to_owned();
         mistakes.push(("channel", format!("`{}` is an incoming webhook, which has a channel of its own", entry.to), hint));
+    }
+    // That of the sink is looked at with the sink.
+    if let Some(channel) = entry.channel.as_deref().filter(|channel| !channel.starts_with('@') && !slack::is_channel(channel)) {
+        mistakes.push(("channel", format!("`{channel}` is no channel"), format!("write {}", slack::CHANNELS)));
     }
     let whom = target.as_deref().map_or(Ok(None), |target| whom(target, traits));
     let whom = whom.unwrap_or_else(|(message, hint)| {

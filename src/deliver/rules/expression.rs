@@ -8,7 +8,7 @@ use cel::objects::Key;
 use cel::{Context, ExecutionError, Program};
 use serde_json::Value;
 
-use super::projects;
+use super::{kinds, projects};
 use crate::deliver::names::{self, Names};
 use crate::event::Project;
 
@@ -25,11 +25,16 @@ const FUNCTIONS: [&str; 14] =
 /// The value of a field by its name or id.
 const FIELD: &str = "field";
 
+/// What CEL calls the dot before a member.
+const MEMBER: &str = "_._";
+
 /// How an expression ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
     Yes,
     No,
+    /// It asks for a member that the event does not have, which does not match: the path of that member.
+    Absent(String),
     /// It could not be computed, which does not match; `trace` shows why.
     Error(String),
 }
@@ -50,11 +55,13 @@ impl Expression {
     pub(crate) fn compile(source: &str, names: &Names) -> Result<Self, Wrong> {
         check_limits(source)?;
         let program = Program::compile(source).map_err(|errors| {
-            let first = errors.to_string().lines().next().unwrap_or_default().trim_start_matches("ERROR: ").to_owned();
-            (
-                format!("`when` is not a CEL expression: {first}"),
-                "compare with `event.kind == \"issue.created\" && issue.project.key == \"DOCS\"`".to_owned(),
-            )
+            let first = errors.to_string().lines().next().unwrap_or_default().trim_start_matches("ERROR: <input>:").to_owned();
+            let hint = if has_lone_equals(source) {
+                "write `==` to compare"
+            } else {
+                "compare with `event.kind == \"issue.created\" && issue.project.key == \"DOCS\"`"
+            };
+            (format!("`when` is not a CEL expression: {first}"), hint.to_owned())
         })?;
         let mut walk = Walk::default();
         walk.visit(&program.expression().expr);
@@ -112,8 +119,24 @@ impl Expression {
             Ok(cel::Value::Bool(true)) => Answer::Yes,
             Ok(cel::Value::Bool(false)) => Answer::No,
             Ok(other) => Answer::Error(format!("it is not true or false but of type {:?}", other.type_of())),
-            Err(err) => Answer::Error(err.to_string().chars().take(200).collect()),
+            Err(err) => match self.absent(&err, context) {
+                Some(path) => Answer::Absent(path),
+                None => Answer::Error(err.to_string().chars().take(200).collect()),
+            },
         }
+    }
+
+    /// The first member that it names and the event does not have, where the error comes from that.
+    fn absent(&self, err: &ExecutionError, context: &Value) -> Option<String> {
+        let key = match err {
+            ExecutionError::NoSuchKey(key) => Some(key.as_str()),
+            // Something is null, and has no members.
+            ExecutionError::NoSuchOverload(call) if call.function() == MEMBER => None,
+            _ => return None,
+        };
+        let paths = self.references.iter().filter(|path| path.first().is_none_or(|root| root != FIELD));
+        let mut absent = paths.filter_map(|path| missing(path, context));
+        absent.find(|path| key.is_none_or(|key| path.last().is_some_and(|last| last == key))).map(|path| path.join("."))
     }
 
     fn names(&self, root: &str) -> bool {
@@ -133,6 +156,39 @@ impl Expression {
     pub fn source(&self) -> &str {
         &self.source
     }
+}
+
+/// How far the path leads, where it ends before its last member.
+fn missing<'a>(path: &'a [String], context: &Value) -> Option<&'a [String]> {
+    let mut place = context;
+    for (depth, name) in path.iter().enumerate() {
+        let is_last = depth + 1 == path.len();
+        match place.get(name) {
+            Some(value) if is_last || !value.is_null() => place = value,
+            _ => return path.get(..=depth),
+        }
+    }
+    None
+}
+
+/// Whether it compares as other languages do, outside of a text.
+fn has_lone_equals(source: &str) -> bool {
+    let (mut quote, mut before): (Option<char>, char) = (None, ' ');
+    let mut rest = source.chars().peekable();
+    while let Some(c) = rest.next() {
+        match quote {
+            Some(_) if c == '\\' => {
+                rest.next();
+            }
+            Some(open) if c == open => quote = None,
+            Some(_) => {}
+            None if matches!(c, '"' | '\'') => quote = Some(c),
+            None if c == '=' && !matches!(before, '=' | '!' | '<' | '>') && rest.peek() != Some(&'=') => return true,
+            None => {}
+        }
+        before = c;
+    }
+    false
 }
 
 fn check_limits(source: &str) -> Result<(), Wrong> {
@@ -201,6 +257,11 @@ impl Walk {
                 }
             },
             Expr::Call(call) => {
+                if !self.locals.iter().any(|local| local == kinds::ROOT)
+                    && let Some(wrong) = kinds::mistake(call)
+                {
+                    self.wrong.get_or_insert(wrong);
+                }
                 self.functions.push(call.func_name.clone());
                 self.visit_all(call.target.as_deref());
                 self.visit_all(&call.args);
@@ -287,7 +348,7 @@ mod tests {
             let got = match answer {
                 Answer::Yes => Some(true),
                 Answer::No => Some(false),
-                Answer::Error(_) => None,
+                Answer::Absent(_) | Answer::Error(_) => None,
             };
             assert_eq!(got, expected, "{source}");
         };
@@ -313,6 +374,24 @@ mod tests {
     }
 
     #[test]
+    fn what_the_event_does_not_have_is_named() {
+        let context = json!({ "event": { "kind": "issue.updated" }, "change": {}, "comment": null, "issue": { "summary": "x" } });
+        let check = |source: &str, expected: Option<&str>| {
+            let path = match compile(source).expect(source).evaluate(&context) {
+                Answer::Absent(path) => Some(path),
+                _ => None,
+            };
+            assert_eq!(path.as_deref(), expected, "{source}");
+        };
+        check(r#"event.kind == "issue.updated" && change.status.to == "On Hold""#, Some("change.status"));
+        check(r#"change["Fix Version"].to == "1.0""#, Some("change.Fix Version"));
+        check("comment.author.name == \"Max\"", Some("comment"));
+        check(r#"(comment == null || comment.author.name == "Max") && change.status.to == "Done""#, Some("change.status"));
+        check("int(issue.summary) > 3", None);
+        check("comment == null", None);
+    }
+
+    #[test]
     fn what_cannot_be_computed_is_refused_at_load() {
         let check = |source: &str, words: &str| {
             let (message, hint) = compile(source).expect_err(source);
@@ -325,6 +404,12 @@ mod tests {
         check("field(issue.key) == 1", "as text");
         check("field.Points == 1", "brackets");
         check("event.kind ==", "not a CEL expression");
+        check(r#"event.kind = "issue.created""#, "not a CEL expression: 1:12: ");
+        check(r#"event.kind = "issue.created""#, "; write `==` to compare");
+        check(r#"event.kind == "a = b" &&"#, "; compare with");
+        check(r#"event.kind == "issue.craeted""#, "`issue.craeted`, which is no kind of event; did you mean `issue.created`?");
+        check(r#""coment.created" != event.kind"#, "did you mean `comment.created`?");
+        check(r#"issue.key == "A-1" && event.kind in ["issue.created", "issue.opened by"]"#, "`issue.opened by`");
         check("", "empty");
         check(&"(".repeat(40), "deeper");
         check(&format!("1{} > 0", "+1".repeat(200)), "deeper");

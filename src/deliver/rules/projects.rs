@@ -44,7 +44,7 @@ fn is_project(expr: &IdedExpr) -> bool {
     matches!(member.as_str(), "key" | "id") && PLACES.contains(&place.as_slice())
 }
 
-fn text(expr: &IdedExpr) -> Option<String> {
+pub(super) fn text(expr: &IdedExpr) -> Option<String> {
     match &expr.expr {
         Expr::Literal(LiteralValue::String(text)) => Some(text.inner().to_owned()),
         _ => None,

@@ -37,6 +37,8 @@ struct State {
     /// Among how many processes the budget is divided.
     shared_by: f64,
     failures: u32,
+    /// Whether one of them was a refused login.
+    login_refused: bool,
     /// When the last failure was counted: requests that were already under way then are the same failure.
     counted: Option<Instant>,
     pause: Option<Pause>,
@@ -50,8 +52,15 @@ struct Pause {
 
 impl Budget {
     pub(super) fn new(limits: &Limits) -> Self {
-        let state =
-            State { tokens: limits.requests_at_once, filled: Instant::now(), shared_by: 1.0, failures: 0, counted: None, pause: None };
+        let state = State {
+            tokens: limits.requests_at_once,
+            filled: Instant::now(),
+            shared_by: 1.0,
+            failures: 0,
+            login_refused: false,
+            counted: None,
+            pause: None,
+        };
         Self {
             state: Mutex::new(state),
             backoff: Backoff::new(limits.backoff_first, limits.backoff_most),
@@ -97,7 +106,7 @@ impl Budget {
     }
 
     /// Notes that nothing may be sent for a while. `told` is what Jira's `Retry-After` said; `asked` is when the request started.
-    /// True: the first of its kind in a row, which somebody may want to read.
+    /// True: the first failure in a row, or the first of them that is a refused login, which somebody may want to read.
     pub(super) fn pause(&self, cause: Cause, asked: Instant, told: Option<Duration>, reason: String) -> (JiraError, bool) {
         let mut state = self.state();
         let now = Instant::now();
@@ -113,7 +122,9 @@ impl Budget {
         };
         let pause = Pause { until: now + span, cause, reason };
         let err = pause.error(now);
-        let first = state.failures == 1 && !same;
+        let is_new_refusal = cause == Cause::LoginRefused && !state.login_refused;
+        let first = !same && (state.failures == 1 || is_new_refusal);
+        state.login_refused |= first && cause == Cause::LoginRefused;
         if state.pause.as_ref().is_none_or(|known| known.until <= pause.until) {
             state.pause = Some(pause);
         }
@@ -127,6 +138,7 @@ impl Budget {
         if state.pause.is_some() {
             return false;
         }
+        state.login_refused = false;
         std::mem::take(&mut state.failures) > 0
     }
 
@@ -284,5 +296,21 @@ mod tests {
         assert_eq!(budget.gate(), Err(JiraError::Unauthorized { reason: "401".into() }));
         tokio::time::advance(Duration::from_secs(30)).await;
         assert_eq!(budget.gate(), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_login_is_told_once_an_outage_also_where_something_else_failed_before() {
+        let budget = budget();
+        let failed = async |cause| {
+            tokio::time::advance(Duration::from_secs(31)).await;
+            budget.pause(cause, Instant::now(), None, "down".into()).1
+        };
+        assert!(failed(Cause::Failing).await);
+        assert!(failed(Cause::LoginRefused).await);
+        assert!(!failed(Cause::LoginRefused).await && !failed(Cause::Failing).await);
+        tokio::time::advance(Duration::from_secs(31)).await;
+        budget.gate().expect("the pause is over");
+        assert!(budget.answered());
+        assert!(failed(Cause::LoginRefused).await);
     }
 }

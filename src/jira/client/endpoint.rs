@@ -18,13 +18,15 @@ pub(super) enum Endpoint {
     Field,
     /// A path of a rule's own.
     Lookup,
+    /// A JQL of a rule's own.
+    Jql,
 }
 
 impl Endpoint {
     /// About certain issues, not about the site.
     pub(super) fn is_about_issues(self) -> bool {
         match self {
-            Self::Bulkfetch | Self::Search | Self::Issue | Self::Comment | Self::CommentProperty | Self::Lookup => true,
+            Self::Bulkfetch | Self::Search | Self::Issue | Self::Comment | Self::CommentProperty | Self::Lookup | Self::Jql => true,
             Self::ServerInfo | Self::Myself | Self::MyPermissions | Self::Project | Self::Field => false,
         }
     }
@@ -42,12 +44,18 @@ impl Endpoint {
             Self::Project => "project",
             Self::Field => "field",
             Self::Lookup => "lookup",
+            Self::Jql => "jql",
         }
     }
 
     /// Its path is ours. What another path answers says nothing of the site where it is odd, and its words may be a ticket's.
     pub(super) fn is_ours(self) -> bool {
         self != Self::Lookup
+    }
+
+    /// Somebody else thought of what is asked: it may be slow by nature, as a search is.
+    pub(super) fn may_be_slow(self) -> bool {
+        matches!(self, Self::Lookup | Self::Jql)
     }
 
     pub(super) fn answer_bytes_max(self) -> usize {

@@ -176,8 +176,7 @@ impl Http {
             builder = builder.json(body);
         }
         let failed = |err: reqwest::Error| {
-            // What somebody else thought of may be slow by nature, as a search is.
-            let is_alone = !request.endpoint.is_ours() && err.is_timeout() && !err.is_connect();
+            let is_alone = request.endpoint.may_be_slow() && err.is_timeout() && !err.is_connect();
             Trouble { is_alone, ..self.failing(request.endpoint, None, &unsent(&err, limit)) }
         };
         let mut response = builder.send().await.map_err(failed)?;
@@ -247,8 +246,11 @@ impl Http {
     fn pause(&self, trouble: Trouble, asked: Instant, anonymous: bool) -> JiraError {
         debug_assert!(!(anonymous && trouble.cause == Cause::LoginRefused), "without a login none is refused");
         let (err, first) = self.budget.pause(trouble.cause, asked, trouble.told, trouble.reason);
-        if first {
-            tracing::warn!(connection = %self.connection, "{err}");
+        match trouble.cause {
+            // Waiting does not mend it.
+            Cause::LoginRefused if first => tracing::error!(connection = %self.connection, "{err}"),
+            Cause::Throttled | Cause::Failing if first => tracing::warn!(connection = %self.connection, "{err}"),
+            _ => {}
         }
         err
     }

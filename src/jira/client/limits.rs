@@ -13,6 +13,9 @@ pub(super) const LOOKUP_BYTES_MAX: usize = 1 << 20;
 pub(super) const LOOKUPS_AT_ONCE: usize = 8;
 /// What is remembered of them, in bytes of JSON.
 pub(super) const LOOKUP_BYTES_REMEMBERED: u64 = 16 << 20;
+/// Queries in one question whether issues satisfy them, and answers to such questions that are remembered.
+pub(super) const JQLS_MAX: usize = 20;
+pub(super) const MATCHES_REMEMBERED: u64 = 10_000;
 /// Single reads at once, where a site has no bulk read that works.
 pub(super) const SINGLE_READS_MAX: usize = 4;
 /// What is remembered: so many issues, and of so many bytes of JSON.

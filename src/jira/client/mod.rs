@@ -9,6 +9,7 @@ mod endpoint;
 mod error;
 mod http;
 mod issues;
+mod jql;
 mod limits;
 mod lookup;
 mod now;
@@ -50,6 +51,15 @@ pub struct Want {
 #[derive(Debug, Clone)]
 pub struct Lookup {
     pub path: PathSuffix,
+    /// A remembered answer serves only if it was asked for after this.
+    pub after: Instant,
+}
+
+/// Whether an issue satisfies a JQL.
+#[derive(Debug, Clone)]
+pub struct Match {
+    pub issue_id: String,
+    pub jql: Arc<str>,
     /// A remembered answer serves only if it was asked for after this.
     pub after: Instant,
 }
@@ -180,6 +190,17 @@ impl Jira {
     /// Neither a path nor what Jira says of it is in a reason: both may hold text of a ticket.
     pub async fn lookups(&self, wants: &[Lookup]) -> Vec<Asked<Found>> {
         lookup::lookups(&self.site, wants).await
+    }
+
+    /// One answer per want, in order; `Refused` where Jira does not take the JQL. Callers at the same time share the questions, and one
+    /// question carries many issues and many queries. What Jira does not show our account satisfies nothing.
+    pub async fn matches(&self, wants: &[Match]) -> Vec<Asked<bool>> {
+        jql::matches(&self.site, wants).await
+    }
+
+    /// Whether Jira takes the JQL; `Refused` says why not.
+    pub async fn check_jql(&self, jql: &str) -> Asked<()> {
+        jql::check(&self.site, jql, self.site.deadline()).await
     }
 
     /// What the site says of itself. Proves that Jira is there, not that our login is good.

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::http::Http;
 use super::issues::Reader;
+use super::jql::Matcher;
 use super::limits::Limits;
 use super::probe::{self, Myself, ServerInfo};
 use super::{Asked, Auth, Flavour, JiraError, comment, lookup};
@@ -20,6 +21,7 @@ pub(super) struct Site {
     pub reader: Reader,
     pub comments: Cache<String, comment::Told>,
     pub lookups: Cache<PathSuffix, lookup::Told>,
+    pub matcher: Matcher,
     auth: Auth,
     flavour: OnceLock<Flavour>,
     /// One entry at most: callers at the same time share one request.
@@ -48,6 +50,7 @@ impl Site {
             reader: Reader::new(),
             comments: comment::memory(),
             lookups: lookup::memory(),
+            matcher: Matcher::new(),
             auth,
             flavour: known,
             server: Cache::new(1),

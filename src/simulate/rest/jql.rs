@@ -5,6 +5,7 @@
 mod token;
 
 use crate::clock::Timestamp;
+use crate::simulate::catalogue::Priority;
 use crate::simulate::site::Issue;
 
 use self::token::{Token, moment, tokens};
@@ -37,6 +38,8 @@ enum Field {
     Project,
     Id,
     Status,
+    Priority,
+    Labels,
     Created,
     Updated,
 }
@@ -83,7 +86,8 @@ impl Order {
             Field::Updated => issue.updated.ms(),
             Field::Created => issue.created.ms(),
             Field::Project => i64::try_from(issue.project.id).unwrap_or(i64::MAX),
-            Field::Id | Field::Status => id,
+            Field::Priority => rank(issue.priority.id()).unwrap_or(0),
+            Field::Id | Field::Status | Field::Labels => id,
         };
         (value, issue.id)
     }
@@ -103,6 +107,7 @@ impl Term {
                             || *text == issue.project.id.to_string()
                     }
                     (Field::Status, Operand::Text(text)) => text.eq_ignore_ascii_case(issue.status.name()) || text == issue.status.id(),
+                    (Field::Labels, Operand::Text(text)) => issue.labels.contains(text),
                     (_, operand) => operand.number().is_some_and(|number| number == field.number(issue)),
                 };
                 let compare = |holds: fn(&i64, &i64) -> bool| {
@@ -127,6 +132,8 @@ impl Field {
             "project" => Self::Project,
             "id" | "key" | "issue" | "issuekey" => Self::Id,
             "status" => Self::Status,
+            "priority" => Self::Priority,
+            "labels" => Self::Labels,
             "created" => Self::Created,
             "updated" => Self::Updated,
             _ => return None,
@@ -138,7 +145,8 @@ impl Field {
         match self {
             Self::Created => issue.created.ms().div_euclid(60_000),
             Self::Updated => issue.updated.ms().div_euclid(60_000),
-            Self::Id | Self::Project | Self::Status => i64::try_from(issue.id).unwrap_or(i64::MAX),
+            Self::Priority => rank(issue.priority.id()).unwrap_or(0),
+            Self::Id | Self::Project | Self::Status | Self::Labels => i64::try_from(issue.id).unwrap_or(i64::MAX),
         }
     }
 }
@@ -150,6 +158,12 @@ impl Operand {
             Self::Text(_) => None,
         }
     }
+}
+
+/// Of the priority with this name or id: more where it is more urgent.
+fn rank(priority: &str) -> Option<i64> {
+    let is_it = |known: &Priority| known.name().eq_ignore_ascii_case(priority) || known.id() == priority;
+    Priority::ALL.iter().rev().position(is_it).and_then(|rank| i64::try_from(rank).ok())
 }
 
 struct Parser<'a> {
@@ -258,7 +272,11 @@ impl Parser<'_> {
             return Err(format!("Error in the JQL Query: Expecting a value but got '{text}'."));
         }
         match field {
-            Field::Project | Field::Status => Ok(Operand::Text(text.to_owned())),
+            Field::Project | Field::Status | Field::Labels => Ok(Operand::Text(text.to_owned())),
+            Field::Priority => {
+                let rank = rank(text).ok_or_else(|| format!("The value '{text}' does not exist for the field 'priority'."))?;
+                Ok(Operand::Number(rank))
+            }
             Field::Id => {
                 let id = (self.resolve)(text).ok_or_else(|| match text.parse::<u64>() {
                     Ok(_) => format!("A value with ID '{text}' does not exist for the field 'id'."),
@@ -337,6 +355,18 @@ mod tests {
     }
 
     #[test]
+    fn priorities_have_an_order_and_labels_are_many() {
+        let all = check("project in (DOCS, OPS, HELP)").unwrap().len();
+        let count = |jql: &str| check(jql).unwrap().len();
+        assert_eq!(count("priority >= Low"), all);
+        assert_eq!(count("priority > 3 OR priority = Medium OR priority < medium"), all);
+        assert_eq!(count("priority = High") + count("priority != high"), all);
+        assert_eq!(count("priority > High"), 0);
+        assert_eq!(count("labels = nowhere"), 0);
+        assert_eq!(count("labels not in (nowhere, \"not here\")"), all);
+    }
+
+    #[test]
     fn what_jira_refuses_is_refused() {
         for (jql, part) in [
             ("", "Unbounded"),
@@ -344,6 +374,7 @@ mod tests {
             ("colour = red", "Field 'colour' does not exist"),
             ("key in (DOCS-99)", "issue with key 'DOCS-99' does not exist"),
             ("id = 99", "ID '99' does not exist"),
+            ("priority = Blazing", "value 'Blazing' does not exist"),
             ("updated >= yesterday", "Date value 'yesterday' is invalid"),
             ("project = ", "Expecting a value"),
             ("project = (", "Expecting a value but got '('"),

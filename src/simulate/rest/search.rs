@@ -47,6 +47,48 @@ pub(super) async fn count(State(api): State<Api>, Extension(caller): Extension<C
     }
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Matching {
+    issue_ids: Vec<u64>,
+    jqls: Vec<String>,
+}
+
+/// A query that is wrong spoils no other.
+pub(super) async fn matches(State(api): State<Api>, Extension(caller): Extension<Caller>, Json(asked): Json<Matching>) -> Response {
+    let mut site = api.rest.site();
+    let mut matches = Vec::new();
+    for jql in &asked.jqls {
+        matches.push(match search(&mut site, jql, false) {
+            Ok(search) => {
+                let found = matching(&api, caller, &site, &search).into_iter().map(|(_, issue)| issue.id);
+                let ids: Vec<u64> = found.filter(|id| asked.issue_ids.contains(id)).collect();
+                json!({ "matchedIssues": ids, "errors": [] })
+            }
+            Err(text) => json!({ "matchedIssues": [], "errors": [text] }),
+        });
+    }
+    Json(json!({ "matches": matches })).into_response()
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Parsing {
+    queries: Vec<String>,
+}
+
+/// Without the structure of those that are right.
+pub(super) async fn parse(State(api): State<Api>, Json(asked): Json<Parsing>) -> Response {
+    let mut site = api.rest.site();
+    let mut queries = Vec::new();
+    for jql in &asked.queries {
+        queries.push(match search(&mut site, jql, false) {
+            Ok(_) => json!({ "query": jql }),
+            Err(text) => json!({ "query": jql, "errors": [text] }),
+        });
+    }
+    Json(json!({ "queries": queries })).into_response()
+}
+
 pub(super) async fn removed() -> Response {
     refusal(
         StatusCode::GONE,

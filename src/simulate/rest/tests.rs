@@ -135,6 +135,8 @@ async fn answers_are_as_the_published_description_says() {
         ("comment/list", json!({ "ids": [comment] })),
         ("search/jql", json!({ "jql": "project = DOCS", "fields": ["summary", "comment"] })),
         ("search/approximate-count", json!({ "jql": "project = DOCS" })),
+        ("jql/match", json!({ "issueIds": [10001, 99], "jqls": ["project = DOCS", "colour = red"] })),
+        ("jql/parse", json!({ "queries": ["project = DOCS", "colour = red"] })),
     ] {
         let (status, answer) = tell(&rest, &format!("/rest/api/3/{path}"), body).await;
         assert_eq!(status, 200, "{path}: {answer}");
@@ -187,6 +189,27 @@ async fn only_the_fields_asked_for_are_answered() {
             false => assert_eq!(names, expected),
         }
     }
+}
+
+#[tokio::test]
+async fn issues_are_held_against_queries() {
+    let rest = rest(Settings::default());
+    let (docs, other) = {
+        let site = rest.site();
+        let of = |is_docs: bool| site.issues.values().find(|issue| (issue.project.key == "DOCS") == is_docs).unwrap().id;
+        (of(true), of(false))
+    };
+    let asked = json!({ "issueIds": [docs, other, 99], "jqls": ["project = DOCS", "colour = red", "id = 99", "project = NOPE"] });
+    let (status, answer) = tell(&rest, "/rest/api/3/jql/match", asked).await;
+    let matched: Vec<&Value> = answer["matches"].as_array().unwrap().iter().map(|matched| &matched["matchedIssues"]).collect();
+    assert_eq!((status.as_u16(), matched), (200, vec![&json!([docs]), &json!([]), &json!([]), &json!([])]));
+    let errors: Vec<usize> =
+        answer["matches"].as_array().unwrap().iter().map(|matched| matched["errors"].as_array().unwrap().len()).collect();
+    assert_eq!(errors, [0, 1, 1, 0], "{answer}");
+    let asked = json!({ "queries": ["colour = red", "project = DOCS"] });
+    let (_, answer) = tell(&rest, "/rest/api/3/jql/parse?validation=strict", asked).await;
+    let (wrong, right) = (&answer["queries"][0], &answer["queries"][1]);
+    assert!(wrong["errors"][0].as_str().unwrap().contains("'colour'") && right["errors"].is_null(), "{answer}");
 }
 
 #[tokio::test]

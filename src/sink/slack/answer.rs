@@ -45,7 +45,7 @@ struct Metadata {
 pub(super) fn api(answer: &Answer<'_>) -> Result<Receipt, SinkError> {
     let told = serde_json::from_slice::<Told>(answer.body).ok();
     if let Some(told) = told.as_ref().filter(|told| told.ok && answer.status.is_success()) {
-        return Ok(Receipt { thread: told.ts.clone() });
+        return Ok(Receipt { thread: told.ts.clone(), ..Receipt::default() });
     }
     let word = told.as_ref().filter(|told| !told.ok).and_then(|told| told.error.as_deref()).map(clean);
     if by_status_alone(answer.status) {

@@ -64,6 +64,9 @@ impl Settings {
         if let Some((who, user)) = self.people.iter().find(|(_, user)| !is_user(user)) {
             return Err(BuildError::setting("people", format!("`{user}` of `{who}` is no user id of Slack, as in `U0123ABCD`")));
         }
+        if let Some(channel) = self.channel.as_deref().filter(|channel| !channel.starts_with('@') && !is_channel(channel)) {
+            return Err(BuildError::setting("channel", format!("`{channel}` is no channel: write {CHANNELS}")));
+        }
         match (&self.token, &self.webhook_url) {
             (None, None) => Err(BuildError::setting("token", "a `token` or a `webhook_url` is needed")),
             (Some(_), Some(_)) => Err(BuildError::setting("webhook_url", "there is a `token` too: give one of them")),
@@ -73,6 +76,18 @@ impl Settings {
             _ => Ok(()),
         }
     }
+}
+
+/// How a channel is written.
+pub const CHANNELS: &str = "a name as in `#docs`, or an id as in `C0123ABCD`";
+/// Slack takes no longer name.
+const CHANNEL_MAX: usize = 80;
+
+/// Whether it can be the name or id of a channel, or the id of a person. Letters of any script may stand in a name.
+pub fn is_channel(text: &str) -> bool {
+    let name = text.strip_prefix('#').unwrap_or(text);
+    let fits = |c: char| if c.is_ascii() { c.is_ascii_alphanumeric() || matches!(c, '-' | '_') } else { !c.is_whitespace() };
+    (1..=CHANNEL_MAX).contains(&name.chars().count()) && name.chars().all(fits)
 }
 
 fn is_user(id: &str) -> bool {
@@ -235,7 +250,7 @@ impl SlackSink {
                         post.thread_ts = None;
                         call(&post).await
                     }
-                    Ok(receipt) => Ok(Receipt { thread: message.thread.clone().or(receipt.thread) }),
+                    Ok(receipt) => Ok(Receipt { thread: message.thread.clone().or(receipt.thread), ..Receipt::default() }),
                     refused => refused,
                 }
             }

@@ -37,7 +37,7 @@ fn saying(text: &str) -> Message {
 async fn a_message_goes_to_its_channel() {
     let endpoint = Endpoint::start(Answer::new(200, OK)).await;
     let outcomes = bot(&endpoint).deliver(&[delivery("#tea", saying("*TEA-1* &amp; more"))]).await;
-    assert_eq!(outcomes, [Ok(Receipt { thread: Some("1700000000.000001".to_owned()) })]);
+    assert_eq!(outcomes, [Ok(Receipt { thread: Some("1700000000.000001".to_owned()), ..Receipt::default() })]);
     let call = endpoint.calls().remove(0);
     assert_eq!((call.path.as_str(), call.header("authorization")), ("/api/chat.postMessage", "Bearer xoxb-hush"));
     assert_eq!(call.header("content-type"), "application/json; charset=utf-8");

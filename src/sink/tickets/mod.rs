@@ -84,6 +84,7 @@ impl Sink for Tickets {
     async fn deliver(&self, batch: &[Enriched]) -> Vec<Result<Receipt, SinkError>> {
         let read = self.read_missing(batch).await;
         let mut write = Write::default();
+        let mut receipts = Vec::new();
         for delivery in batch {
             let event = &delivery.event;
             let seen = delivery.seen.as_ref().or_else(|| read.get(&(event.connection.clone(), event.issue_id()?.to_owned())));
@@ -96,10 +97,13 @@ impl Sink for Tickets {
                     write.tickets.extend(seen.into_iter().flat_map(|seen| effects::of_seen(&event.connection, seen)));
                 }
             }
-            write.journal.push(self.done(delivery, kept_out.map(|_| NOT_LISTED)));
+            receipts.push(Receipt { not_taken: kept_out.is_some(), ..Receipt::default() });
+            write.journal.push(self.done(delivery, kept_out.is_some()));
         }
-        let answer = self.store.write(write).await.map(|()| Receipt::default()).map_err(unavailable);
-        batch.iter().map(|_| answer.clone()).collect()
+        match self.store.write(write).await.map_err(unavailable) {
+            Ok(()) => receipts.into_iter().map(Ok).collect(),
+            Err(err) => batch.iter().map(|_| Err(err.clone())).collect(),
+        }
     }
 
     async fn check(&self) -> Result<(), SinkError> {
@@ -138,7 +142,7 @@ impl Tickets {
         read
     }
 
-    fn done(&self, delivery: &Enriched, remark: Option<&str>) -> JournalRow {
+    fn done(&self, delivery: &Enriched, is_kept_out: bool) -> JournalRow {
         JournalRow {
             key: DeliveryKey {
                 sink: self.name.clone(),
@@ -147,8 +151,8 @@ impl Tickets {
                 generation: delivery.generation,
             },
             rule: delivery.rule.clone(),
-            progress: Progress::Ended(Ended::Delivered),
-            reason: remark.map(str::to_owned),
+            progress: Progress::Ended(if is_kept_out { Ended::Filtered } else { Ended::Delivered }),
+            reason: is_kept_out.then(|| NOT_LISTED.to_owned()),
             at: self.clock.now(),
             attempts: delivery.attempts,
             unclean_runs: 0,

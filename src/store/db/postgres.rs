@@ -34,6 +34,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "replays", include_str!("../../../schemas/sql/postgres/0003_replays.sql")),
     (4, "threads", include_str!("../../../schemas/sql/postgres/0004_threads.sql")),
     (5, "shadows", include_str!("../../../schemas/sql/postgres/0005_shadows.sql")),
+    (6, "former_keys", include_str!("../../../schemas/sql/postgres/0006_former_keys.sql")),
 ];
 
 /// A server that answers, with a database that has the tables of this version.

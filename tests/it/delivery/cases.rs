@@ -406,7 +406,7 @@ async fn an_outage_puts_nothing_in_doubt_twice() {
     let world = World::new(1, settings(16, 6), vec![sink.clone()], rules_for("team", "a")).await;
     let running = world.start().await;
     world.publish(envelope(1, 1, "a")).await;
-    world.publish(envelope(1, 2, "a")).await;
+    world.publish(envelope(2, 1, "a")).await;
     world.finished(SOON).await.expect("it ends");
     running.stop().await;
     assert_eq!(sink.silent_checks(), 0, "it was asked until it answered");

@@ -123,11 +123,12 @@ async fn changed_fields(queue: &Embedded, brief: &Envelope) -> Vec<String> {
     let mut fields = Vec::new();
     for sink in ["docs", "team"] {
         let mut subscription = queue.subscribe(&name(sink)).await.expect("subscribed");
-        let mut lane = within(subscription.next_lane()).await.expect("a lane");
-        while lane.id() != lane_of(brief) {
-            lane = within(subscription.next_lane()).await.expect("a lane");
+        let mut lanes = Vec::new();
+        for _ in queue.lanes().lanes() {
+            lanes.push(within(subscription.next_lane()).await.expect("a lane"));
         }
-        let seen = take(&mut lane, 1).await;
+        let lane = lanes.iter_mut().find(|lane| lane.id() == lane_of(brief)).expect("its lane");
+        let seen = take(lane, 1).await;
         assert_eq!(seen[0].envelope.raw, brief.raw);
         fields.extend(seen[0].envelope.event.data.changes.iter().map(|change| change.field.clone()));
     }

@@ -71,17 +71,31 @@ async fn a_good_setting_has_advice_at_most() {
     has("advice", "configuration", "no rule sends to it");
 
     // The same beside a running service, which holds the locks.
-    let _service = stage.serve().await;
+    let service = stage.serve().await;
     let said = stage.cli(&["doctor", "--json"]).await;
     assert_eq!((said.code, problems(&said)), (0, vec![]), "{said:?}");
     assert!(said.out.contains("a service runs by this configuration"), "{}", said.out);
     assert_eq!(stage.cli(&["sink", "pause", "team", "--reason", "moving house"]).await.code, 0);
     let said = stage.cli(&["check", "--json"]).await;
-    assert_eq!((said.code, problems(&said)[0]["evidence"].as_str()), (1, Some("moving house")));
+    assert_eq!((said.code, problems(&said)), (0, vec![]), "{said:?}");
+    assert!(said.out.contains("moving house") && said.out.contains("ticketwire sink resume team"), "{}", said.out);
+    let whole = stage.cli(&["check"]).await;
+    assert!(whole.out.contains("it is paused by hand") && whole.out.lines().all(|line| line.chars().count() <= 160), "{}", whole.out);
     let table = stage.cli(&["check", "--connection", "acme"]).await;
     assert_eq!(table.code, 0, "{table:?}");
     assert!(table.out.contains("FOUND") && !table.out.contains("sink team"), "{}", table.out);
     assert_eq!(stage.cli(&["check", "--connection", "nobody"]).await.code, 1);
+
+    // A file that the service did not take up.
+    let good = std::fs::read_to_string(stage.config()).expect("the file");
+    std::fs::write(stage.config(), format!("{good}[queue]\nlanes = 4\n")).expect("a file");
+    let said = stage.cli(&["check", "--json"]).await;
+    let found = problems(&said);
+    assert_eq!((said.code, found.len()), (1, 1), "{}", said.out);
+    let running = stage.readiness().await["config"].as_str().expect("a hash").to_owned();
+    let told = format!("the running service uses {running}, not this file");
+    assert_eq!(found[0]["what"].as_str(), Some(told.as_str()));
+    service.terminate().await;
 }
 
 type Reply = (u16, Vec<(&'static str, String)>, Value);
@@ -114,6 +128,7 @@ async fn assert_problem(stage: &Stage, url: &str, auth: &str, what: &str, next: 
     assert_eq!((said.code, found.len()), (1, 1), "{what}: {}", said.out);
     let holds = |member: &str, text: &str| found[0][member].as_str().is_some_and(|told| told.contains(text));
     assert!(holds("what", what) && holds("next", next), "{what}: {found:#?}");
+    assert_ne!(found[0]["what"], found[0]["evidence"], "it is told twice");
     assert!(!said.out.contains("ATATT") && !said.err.contains("ATATT"), "{what}: the token is shown");
 }
 

@@ -66,20 +66,48 @@ async fn help_tells_what_there_is() {
       help      Print this message or the help of the given subcommand(s)
 
     Options:
-      -c, --config <FILE>      The configuration file; without it the defaults, with everything kept in
-                               `./ticketwire-data`
-          --json               Print answers as JSON
+      -h, --help     Print help
+      -V, --version  Print version
+
+    Global options:
+      -c, --config <FILE>  The configuration file; without it the defaults, with everything kept in
+                           `./ticketwire-data`
+          --json           Print answers as JSON
+          --log <LEVEL>    Log level: error, warn, info, debug, or a filter such as
+                           `info,ticketwire::deliver=debug`
+
+    Options of commands about a running service:
           --admin <URL>        URL of the admin listener of a running service, as in
                                `http://127.0.0.1:9080`; by default taken from the configuration
           --token-file <FILE>  A file that holds the admin token; with `--admin` the variable
                                `TICKETWIRE_ADMIN_TOKEN` may hold it instead
-          --log <LEVEL>        Log level: error, warn, info, debug, or a filter such as
-                               `info,ticketwire::deliver=debug`
-      -h, --help               Print help
-      -V, --version            Print version
 
     Exit codes: 0 ok, 1 the answer is no, 2 usage, 69 service not reachable, 78 configuration
     ");
+}
+
+#[test]
+fn who_reads_no_more_is_told_nothing() {
+    let stage = Stage::new();
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let ended = stage.command(&["config", "schema"]).stdout(writer).output().expect("it runs");
+    assert_eq!((ended.status.code(), String::from_utf8_lossy(&ended.stderr).as_ref()), (Some(0), ""));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_was_not_given_is_told_of() {
+    let stage = Stage::new();
+    let check = said(stage.command(&["config", "check"])).await;
+    let told = "no configuration file was given: name one with `-c FILE`\nthe defaults, with what the environment sets, are good\n";
+    assert!(check.code == 0 && check.out.ends_with(told), "{check:?}");
+    stage.configure(&Scene::listening("acme"));
+    let check = said(stage.command(&["config", "check"])).await;
+    assert!(check.out.contains("`./ticketwire.toml` is not read without `-c ticketwire.toml`"), "{check:?}");
+    assert_eq!(stage.cli(&["config", "check"]).await.out.lines().last(), Some("the configuration is good"));
+    std::fs::write(stage.path("body.json"), Story::new(1, "OPS").created().to_string()).expect("a file");
+    let test = said(stage.command(&["rule", "test", "body.json"])).await;
+    assert!(test.err.contains("no configuration file was given"), "{test:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,7 +125,7 @@ async fn a_broken_file_is_reported_whole() {
       hint: add `webhook = { secrets = [{ env = "HOOK_SECRET" }] }`, or `webhook = { proof = "none" }` to take what comes
     <folder>/ticketwire.toml:7: `type` of `[sink.team]`: there is no sink of type `slak`
       hint: did you mean `slack`?
-    <folder>/ticketwire.toml:9: `[rule."all"]`: `when` names `event.knd`, which no event has
+    <folder>/ticketwire.toml:9: `[rule.all]`: `when` names `event.knd`, which no event has
       hint: did you mean `event.kind`?
     <folder>/ticketwire.toml:10: `[rule.all]` sends to `events`, and there is no such sink
       hint: there are `team`
@@ -122,9 +150,10 @@ async fn commands_speak_of_a_running_service() {
     stage.post("acme", &story.renamed("a better name"), "2").await;
     stage.drained(&["events", "tickets", "team", "_archive"], LIMIT).await;
 
-    let trace = stage.cli(&["trace", "OPS-41"]).await;
+    let id = stage.cli_json(&["dead", "list"]).await[0]["id"].as_str().expect("an id").to_owned();
+    let trace = stage.cli(&["trace", "ops-41"]).await;
     assert_eq!(trace.code, 0, "{trace:?}");
-    insta::assert_snapshot!(redacted(&trace.out, &stage), @r"
+    insta::assert_snapshot!(redacted(&trace.out.replace(&id, "<id>"), &stage), @r"
     <time>  issue.created  acme:issue:100041:created
         delivered events at <time>
         delivered tickets at <time>
@@ -132,20 +161,19 @@ async fn commands_speak_of_a_running_service() {
     <time>  issue.updated  acme:issue:100041:change:1000410002
         delivered events at <time>
         delivered tickets at <time>
-        dead      team #nowhere by rule `nowhere` at <time> (Slack answered `channel_not_found`: there is no such channel, or the bot may not see it)
+        dead      team #nowhere by rule `nowhere` at <time> (Slack answered `channel_not_found`: there is no such channel, or the bot may not see it) (dead letter <id>)
     ");
     let dead = stage.cli(&["dead", "list"]).await;
-    let id = stage.cli_json(&["dead", "list"]).await[0]["id"].as_str().expect("an id").to_owned();
     insta::assert_snapshot!(squeezed(&redacted(&dead.out.replace(&id, "<id>"), &stage)), @r"
-    ID SINK TARGET EVENT TRIES LAST REASON
-    <id> team #nowhere acme:issue:100041:change:1000410002 1 <time> Slack answered `channel_not_found`: there is no such channel, or the bot may not see it
+    ID SINK TARGET ISSUE EVENT TRIES LAST REASON
+    <id> team #nowhere OPS-41 acme:issue:100041:change:1000410002 1 <time> Slack answered `channel_not_found`: there is no such channel, or the bot may not see it
     ");
     let sinks = stage.cli(&["sink", "list"]).await;
     insta::assert_snapshot!(sinks.out.trim_end(), @r"
-    NAME     TYPE     STATE    REASON
-    events   file     running
-    tickets  tickets  running
-    team     slack    running
+    NAME     TYPE     STATE    WAITING  DEAD  REASON
+    events   file     running  0        0
+    tickets  tickets  running  0        0
+    team     slack    running  0        1
     ");
     let paused = stage.cli(&["sink", "pause", "events", "--reason", "the disk is replaced"]).await;
     assert_eq!((paused.code, paused.out.trim()), (0, "sink `events` is paused"));
@@ -154,9 +182,14 @@ async fn commands_speak_of_a_running_service() {
         sinks.out.lines().any(|line| line.contains("events") && line.contains("paused") && line.ends_with("the disk is replaced")),
         "{sinks:?}"
     );
+    assert_eq!(stage.cli(&["sink", "pause", "events"]).await.code, 0);
+    let sinks = stage.cli(&["sink", "list"]).await;
+    assert!(sinks.out.contains("the disk is replaced"), "a pause without a reason leaves the one that was given: {sinks:?}");
     let queue = stage.cli(&["queue", "status"]).await;
     insta::assert_snapshot!(queue.out.trim_end(), @"nothing waits");
 
+    let nothing = stage.cli(&["dead", "retry"]).await;
+    assert!(nothing.err.contains("`--all`") && nothing.err.contains("`--sink`"), "{nothing:?}");
     let unknown = stage.cli(&["trace", "OPS-999", "--json"]).await;
     assert_eq!((unknown.code, unknown.out.trim()), (1, "[]"));
     for (arguments, code) in [

@@ -109,17 +109,35 @@ async fn dead_letters_go_by_filter_and_a_replay_says_what_it_did() {
     assert_eq!(stage.cli(&["dead", "retry", "--target", "#nowhere", "--since", "1h"]).await.out.trim(), "5 to be delivered again");
     until("they are delivered", LIMIT, async || (scene.texts("#nowhere").len() == 5).then_some(())).await;
 
+    for (arguments, code, told) in [
+        (&["dead", "list", "--sink", "teem"][..], 1, "no sink is called `teem`; did you mean `team`?"),
+        (&["dead", "retry", "--sink", "teem"], 1, "did you mean `team`?"),
+        (&["event", "list", "--kind", "issue.craeted"], 2, "did you mean `issue.created`?"),
+        (&["event", "tail", "--kind", "issue.craeted"], 2, "did you mean `issue.created`?"),
+        (&["event", "list", "--connection", "amce"], 1, "no connection is called `amce`; did you mean `acme`?"),
+        (&["replay", "--since", "1h", "--sink", "teem"], 1, "did you mean `team`?"),
+        (&["rule", "disable", "new ticket"], 1, "no rule is called `new ticket`; did you mean `new tickets`?"),
+        (&["event", "list", "--issue", "NOPE-4"], 0, ""),
+    ] {
+        let said = stage.cli(arguments).await;
+        assert!(said.code == code && said.err.contains(told), "{arguments:?}: {said:?}");
+    }
+
     let squeezed = |text: &str| text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
     let dry = stage.cli(&["replay", "--since", "1h", "--dry-run", "--again", "--rule", "new tickets"]).await;
     assert_eq!(dry.code, 0, "{dry:?}");
     let told = squeezed(&dry.out);
     assert_eq!(told[..2], ["SINK EVENTS WOULD DELIVER FILTERED WITHHELD PARKED DEAD KNOWN", "team 12 6 6 0 0 0 0"]);
+    assert_eq!(told.last().map(String::as_str), Some("dry run: 6 would be delivered, nothing was sent"));
     assert_eq!(scene.texts("#nowhere").len(), 5);
     let again = stage.cli(&["replay", "--since", "1h", "--again", "--sink", "team"]).await;
     assert_eq!(squeezed(&again.out)[1], "team 12 6 6 0 0 0 0");
     assert_eq!(scene.texts("#nowhere").len(), 11);
     let list = stage.cli(&["replay", "--list"]).await;
     assert!(list.code == 0 && squeezed(&list.out).len() == 3, "{list:?}");
+    assert!(list.out.contains("MODE") && list.out.contains("dry run, again"), "{list:?}");
+    let trace = stage.cli(&["trace", "OPS-1"]).await;
+    assert_eq!(trace.out.lines().filter(|line| line.ends_with("(again)")).count(), 1, "{trace:?}");
     for (arguments, code) in [
         (&["replay"][..], 2),
         (&["replay", "--since", "yesterday"], 2),
@@ -153,7 +171,9 @@ async fn the_document_tells_the_truth() {
             let (status, answer) = operation["responses"].as_object().expect("answers").iter().next().expect("one");
             let body = match (method.as_str(), path.as_str()) {
                 ("post", "/api/v1/replays") => Some(json!({ "since": "2026-01-01T00:00:00Z", "dry_run": true })),
-                ("post", place) if place.starts_with("/api/v1/dead-letters") => Some(json!({ "matching": { "sink": "nobody" } })),
+                ("post", place) if place.starts_with("/api/v1/dead-letters") => {
+                    Some(json!({ "matching": { "sink": "team", "target": "#elsewhere" } }))
+                }
                 _ => None,
             };
             let answered = ask(&stage, method.to_uppercase().parse().expect("a method"), &place, body).await;
@@ -189,7 +209,9 @@ async fn the_document_tells_the_truth() {
     problem(Method::POST, "/api/v1/dead-letters/drop", Some(json!({ "matching": {} })), 422).await;
     let printed = service.printed();
     assert!(
-        printed.contains("ticketwire::audit") && printed.contains("POST /api/v1/dead-letters/retry, answered 200"),
+        printed.contains("ticketwire::audit")
+            && printed.contains("POST /api/v1/dead-letters/retry, answered 200: sink=team target=given")
+            && printed.contains("POST /api/v1/queue/prune, answered 200: dry_run=false"),
         "an order leaves its mark"
     );
 }

@@ -230,7 +230,7 @@ async fn what_could_leak_is_refused_at_load_with_its_line() {
     let refused = stage.cli(&["config", "check"]).await;
     assert_eq!(refused.code, 78, "{refused:?}");
     let text = format!("{}{}", refused.out, refused.err);
-    assert!(text.contains("ticketwire.toml:13: `[rule.\"talk\"]`: `lookup.talk` may show what `team` is not cleared for"), "{text}");
+    assert!(text.contains("ticketwire.toml:13: `[rule.talk]`: `lookup.talk` may show what `team` is not cleared for"), "{text}");
     assert!(text.contains("hint: clear the sink for everything, or write `talk = { path = \"...\", unguarded = true }`"), "{text}");
     let allowed = rule.replace("talk = \"/rest", "talk = { unguarded = true, path = \"/rest").replace("/comment\"", "/comment\" }");
     std::fs::write(stage.config(), format!("{}{sink}{allowed}", Scene::listening("acme"))).expect("a file");

@@ -65,6 +65,7 @@ async fn what_changed_stops_and_starts_and_nothing_else_notices() {
     std::fs::write(stage.config(), &good).expect("a file");
     service.hang_up();
     until("it is well again", SOON, async || stage.metrics().await.contains("ticketwire_config_reload_success 1").then_some(())).await;
+    until("that is told", SOON, async || service.printed().contains("the file is good again; nothing else changed").then_some(())).await;
 
     let taken = load.stop().await;
     let mut web = Story::new(900_001, "WEB");
@@ -84,6 +85,9 @@ async fn what_changed_stops_and_starts_and_nothing_else_notices() {
     eprintln!("{wanted} events over two reloads; {} reached the new sink", stage.ids("late.jsonl").len());
     let (_, code) = service.terminate().await;
     assert_eq!(code, 0);
+    let log = std::fs::read_to_string(stage.path("serve.err")).expect("the log");
+    let end: Vec<&str> = log.lines().filter(|line| line.contains("\"stopping\"") || line.contains("\"stopped\"")).collect();
+    assert_eq!(end.len(), 2, "an orderly stop has a beginning and an end: {end:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

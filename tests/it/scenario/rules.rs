@@ -114,8 +114,12 @@ fn every_recipe_loads() {
     let parts = guide.split("```toml\n").skip(1).filter_map(|part| part.split_once("\n```")).map(|(part, _)| part);
     let recipes: Vec<&str> = parts.filter(|part| part.contains("[rule.") || part.contains("[sink.")).collect();
     assert!(recipes.len() >= 10, "{}", recipes.len());
-    let base =
-        format!("{}[sink.team]\ntype = \"slack\"\ntoken = \"xoxb-1\"\nchannel = \"#all\"\n{}", Scene::listening("acme"), super::DATA_SINKS);
+    let auth = "auth = { type = \"pat\", token = \"x\" }\n";
+    let base = format!(
+        "{}{auth}[sink.team]\ntype = \"slack\"\ntoken = \"xoxb-1\"\nchannel = \"#all\"\n{}",
+        Scene::listening("acme"),
+        super::DATA_SINKS
+    );
     for recipe in recipes {
         let file = folder.path().join("ticketwire.toml");
         std::fs::write(&file, format!("{base}{recipe}\n")).expect("a file");

@@ -185,12 +185,14 @@ async fn dead_letters_are_retried_or_dropped(place: Place) {
     assert_eq!(opened.store.retry_dead(DeadSelection::Ids(vec!["d2".into()]), at(2_000)).await, Ok(0), "it is not dead any more");
 
     let many: Vec<String> = (3..=202).map(|number| format!("d{number}")).collect();
-    assert_eq!(opened.store.drop_dead(DeadSelection::Ids(many)).await, Ok(200));
+    assert_eq!(opened.store.drop_dead(DeadSelection::Ids(many), at(2_500)).await, Ok(200));
     assert!(orders.has_changed().unwrap());
-    assert_eq!(opened.store.journal_of_events(&[event_id(3)]).await.unwrap()[0].progress, Progress::Ended(Ended::Dead));
+    let dropped = opened.store.journal_of_events(&[event_id(3)]).await.unwrap().remove(0);
+    let why = Some("dropped at 1970-01-01T00:00:02.500Z: ratelimited".to_owned());
+    assert_eq!((dropped.progress, dropped.reason), (Progress::Ended(Ended::Dead), why));
     assert!(opened.store.parked_of_events(&[event_id(3)]).await.unwrap().is_empty());
     assert_eq!(opened.store.retry_dead(DeadSelection::Matching(all()), at(3_000)).await, Ok(99));
-    assert_eq!(opened.store.drop_dead(DeadSelection::Matching(all())).await, Ok(0));
+    assert_eq!(opened.store.drop_dead(DeadSelection::Matching(all()), at(3_000)).await, Ok(0));
     assert_eq!(opened.store.retry_dead(DeadSelection::Ids(vec![]), at(3_000)).await, Ok(0), "none is not all");
 }
 
@@ -226,7 +228,7 @@ async fn dead_letters_are_found_by_what_they_are(place: Place) {
     check(DeadFilter { since: Some(at(30)), ..all() }, &["d3", "d4"]).await;
     let ops = DeadFilter { target: Some("#ops".into()), reason: Some("slack".into()), ..all() };
     assert_eq!(opened.store.retry_dead(DeadSelection::Matching(ops), at(1_000)).await, Ok(1));
-    assert_eq!(opened.store.drop_dead(DeadSelection::Matching(DeadFilter { sink: Some("team".into()), ..all() })).await, Ok(2));
+    assert_eq!(opened.store.drop_dead(DeadSelection::Matching(DeadFilter { sink: Some("team".into()), ..all() }), at(1_000)).await, Ok(2));
     check(all(), &["d4"]).await;
 }
 

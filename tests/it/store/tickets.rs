@@ -13,7 +13,10 @@ on_each_database!(
     the_last_row_tells_the_level_and_what_is_held,
     many_rows_of_one_write_take_several_statements,
     columns_that_others_read_are_text_under_their_names,
+    the_questions_of_the_documentation_have_answers,
 );
+
+const DOCUMENTATION: &str = include_str!("../../../docs/tickets.md");
 
 pub fn ticket(id: &str, updated: i64, observed: i64, key: &str) -> TicketRow {
     let text = |name: &str| Some(format!("{name}-{updated}-{observed}"));
@@ -284,6 +287,7 @@ async fn columns_that_others_read_are_text_under_their_names(place: Place) {
         let found = opened.columns(table).await;
         for column in columns.split(' ') {
             assert!(found.contains(&(column.to_owned(), "TEXT".to_owned())), "{table}.{column} in {found:?}");
+            assert!(DOCUMENTATION.contains(&format!("`{column}`")), "{table}.{column} is not documented");
         }
     };
     let ticket = "connection id key project_key type summary body status status_category assignee reporter security_level \
@@ -294,4 +298,33 @@ async fn columns_that_others_read_are_text_under_their_names(place: Place) {
     check("changes", "connection id ticket_id field from_id from_value to_id to_value author at").await;
     check("users", "connection id name email kind").await;
     check("projects", "connection id key name kind").await;
+}
+
+async fn the_questions_of_the_documentation_have_answers(place: Place) {
+    let opened = Opened::new(&place).await;
+    let labelled = TicketRow { assignee: Some("u1".into()), labels: vec!["guide".into()], ..ticket("1", 10, 11, "OPS-1") };
+    let effects = vec![
+        TicketEffect::Ticket(Box::new(labelled)),
+        snapshot("2", 10, 11, "OPS-2"),
+        deleted("2", 40),
+        snapshot("3", 10, 11, "WEB-3"),
+        user(Some("Jane Doe"), None, "person", 5),
+        TicketEffect::Change(Box::new(change("1", "10508.0"))),
+        comment("c1", "1", 20, "edited"),
+        comment("c2", "1", 20, "gone"),
+        comment_deleted("c2", "1", 55),
+        comment("c3", "3", 20, "elsewhere"),
+    ];
+    opened.write(Write { tickets: effects, ..Write::default() }).await;
+    let queries: Vec<&'static str> = DOCUMENTATION.split("```sql\n").skip(1).filter_map(|rest| rest.split(";\n```").next()).collect();
+    let mut answers = Vec::new();
+    for query in queries {
+        answers.push(opened.lines(query).await);
+    }
+    let expected = [
+        "OPS-1 On Hold Jane Doe summary-10-11",
+        "1970-01-01T00:00:00.005Z OPS-1 To Do Jane Doe",
+        "OPS-1 1970-01-01T00:00:00.010Z Jane Doe edited",
+    ];
+    assert_eq!(answers, expected.map(|line| vec![line.to_owned()]));
 }

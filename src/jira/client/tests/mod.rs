@@ -3,6 +3,7 @@
 mod answers;
 mod comments;
 mod corpus;
+mod jql;
 mod lookups;
 mod now;
 mod outages;
