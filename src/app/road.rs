@@ -101,13 +101,7 @@ pub(super) async fn reserve_all(queue: &dyn Queue, config: &Config) -> Result<()
 
 /// What waits in the store goes on in the lanes of this queue, also where it waited in those of another.
 pub(super) async fn enter(config: &Config, queue: &dyn Queue, store: &Store, now: Timestamp) -> Result<(), StoreError> {
-    let kind = match (&config.queue.amqp, &config.queue.kafka) {
-        (Some(_), _) => "amqp",
-        (None, Some(_)) => "kafka",
-        (None, None) => "embedded",
-    };
-    let road = format!("{kind}/{}/{}", config.queue.name, queue.lanes().get());
-    let moved = store.enter_road(&road, queue.lanes(), now).await?;
+    let moved = store.enter_road(&name(config, queue), queue.lanes(), now).await?;
     if moved > 0 {
         tracing::warn!(
             moved,
@@ -117,10 +111,40 @@ pub(super) async fn enter(config: &Config, queue: &dyn Queue, store: &Store, now
     Ok(())
 }
 
+/// What tells roads apart. Brokers have names for theirs; a directory is known by what lies in it.
+fn name(config: &Config, queue: &dyn Queue) -> String {
+    let (called, lanes) = (&config.queue.name, queue.lanes().get());
+    match (&config.queue.amqp, &config.queue.kafka) {
+        (Some(_), _) => format!("amqp/{called}/{lanes}"),
+        (None, Some(_)) => format!("kafka/{called}/{lanes}"),
+        (None, None) => format!("embedded/{}/{lanes}", queue.identity().unwrap_or_default()),
+    }
+}
+
 /// What waits for a sink that nobody configures is held for nobody.
 async fn tell_orphans(queue: &dyn Queue, config: &Config) {
     let configured: Vec<SinkName> = config.sinks.iter().map(|sink| sink.name.clone()).collect();
     for sink in queue.orphans(&configured).await.unwrap_or_default() {
         tracing::warn!(%sink, "the queue holds a place for `{sink}`, which is not configured any more");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::setting::ByteSize;
+
+    #[tokio::test]
+    async fn a_directory_that_was_made_anew_is_another_road_and_its_name_says_nothing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let place = dir.path().join("queue");
+        let settings = embedded::Settings { reserve: ByteSize(0), ..embedded::Settings::default() };
+        let mut config = Config::draft(None, []).config;
+        let called = |config: &Config| name(config, &Embedded::open(&settings, &place, None).expect("opened"));
+        let first = called(&config);
+        config.queue.name = "another".to_owned();
+        assert_eq!(called(&config), first, "its name is of brokers only");
+        std::fs::remove_dir_all(&place).expect("removed");
+        assert_ne!(called(&config), first);
     }
 }

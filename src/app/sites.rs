@@ -18,13 +18,19 @@ pub(super) async fn remember(connections: &[Connection], store: &Store, now: Tim
 async fn remember_one(name: &ConnectionName, url: &BaseUrl, store: &Store, now: Timestamp) -> anyhow::Result<()> {
     let control = format!("connection/{name}/url");
     match store.control(&control).await? {
-        Some(known) if known == url.as_str() => Ok(()),
+        Some(known) if is_same(&known, url) => Ok(()),
         Some(known) if store.has_events_of(name).await? => bail!(
             "the connection `{name}` stands for `{known}`, from which events came, and its `url` is `{url}` now: a connection is one site for \
              ever, because what came from two would be taken for one another; set `url` back, or give the other site a connection of its own"
         ),
         _ => store.set_control(&control, Some(url.as_str()), now).await.map_err(anyhow::Error::from),
     }
+}
+
+/// A site that got TLS stays the same site.
+fn is_same(known: &str, url: &BaseUrl) -> bool {
+    let place = |url: &str| url.split_once("://").map(|(_, place)| place.to_owned());
+    place(known) == place(url.as_str())
 }
 
 #[cfg(test)]
@@ -50,6 +56,7 @@ mod tests {
         let archive = vec![ArchiveRow { envelope, lane: LaneId(0), position: Position(1) }];
         store.write(Write { archive, ..Write::default() }).await.expect("it is written");
         assert_eq!(starts("https://acme.example").await, Ok(()));
+        assert_eq!(starts("http://acme.example").await, Ok(()), "the scheme does not make the site");
         let refused = starts("https://moved.example").await.expect_err("another site");
         assert!(refused.contains("`https://acme.example`") && refused.contains("`https://moved.example`"), "{refused}");
         assert_eq!(starts("https://acme.example").await, Ok(()), "the first one is still known");

@@ -386,7 +386,7 @@ async fn answers_again(shared: &Shared) -> bool {
         return true;
     }
     let checked = tokio::select! {
-        checked = sink.check() => checked,
+        checked = sink.is_there() => checked,
         () = shared.retired().cancelled() => return false,
     };
     match checked.map_err(SinkError::of_a_question) {

@@ -84,7 +84,8 @@ impl LaneWorker {
         for Ready { work, event } in &ready {
             let settle = work.rule.as_ref().and_then(|rule| Some(self.send(rule, &work.key.target)?.settle));
             let settle = settle.filter(|_| !self.shared.is_careful()).unwrap_or_default();
-            candidates.push(Candidate { event, rule: work.rule.as_ref(), target: &work.key.target, settle });
+            let (rule, target) = (work.rule.as_ref(), &work.key.target);
+            candidates.push(Candidate { event, rule, target, settle, is_in_doubt: work.unknown });
         }
         let groups = fold::groups(&candidates);
         let mut rest: Vec<Option<Ready>> = ready.into_iter().map(Some).collect();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
 use super::context::Known;
@@ -18,6 +19,9 @@ use crate::jira::{Asked, JiraError, Privacy, Sight, Talk, Want};
 use crate::setting::ConnectionName;
 use crate::store::{ParkedRow, Store};
 use crate::telemetry::Span;
+
+/// Items of a window of which the rest is asked for at the same time.
+const ITEMS_AT_ONCE: usize = 8;
 
 /// An envelope on its way to one sink, with what was learnt about it.
 pub(crate) struct Item {
@@ -157,9 +161,9 @@ pub(crate) async fn look_up(items: &mut [Item], route: &Route, jiras: &Jiras, fi
         item.decide(route);
     }
     jql::ask(items, route, jiras, clock).await;
-    for item in items.iter_mut().filter(|item| item.sends()) {
-        ask_the_rest(item, route, jiras, store, clock).await;
-    }
+    let sending = items.iter_mut().filter(|item| item.sends());
+    let asked: Vec<_> = sending.map(|item| ask_the_rest(item, route, jiras, store, clock)).collect();
+    stream::iter(asked).buffer_unordered(ITEMS_AT_ONCE).collect::<()>().await;
 }
 
 /// Asked once for each connection, whatever the answer.
@@ -178,30 +182,8 @@ async fn name_fields(items: &mut [Item], jiras: &Jiras, fields: &FieldCache) {
 /// The questions that few events raise: notes that do not say whether they are internal, talk that waited, things of a project, levels of
 /// issues that are gone.
 async fn ask_the_rest(item: &mut Item, route: &Route, jiras: &Jiras, store: &Store, clock: &Clock) {
+    ask_of_talk(item, route, jiras, clock).await;
     let event = &item.envelope.event;
-    if let Some(Entity::Comment(comment)) = &event.data.entity
-        && guard::needs_internal(event, item.project(), &route.clearance)
-    {
-        item.internal = match (item.unread(), jiras.get(&event.connection), event.issue_id()) {
-            (Some(err), _, _) => Some(Err(err.clone())),
-            // Of a deleted comment nobody can say any more, and of one without its issue nobody can ask.
-            (None, Some(jira), Some(issue_id)) if event.kind() != Kind::CommentDeleted => {
-                Some(item.trail.within(jira.comment_internal(issue_id, &comment.id, after(item, clock))).await)
-            }
-            _ => Some(Ok(true)),
-        };
-    }
-    if is_late(item)
-        && guard::needs_talk(event, &route.clearance)
-        && let (Some(jira), Some(issue_id)) = (jiras.get(&event.connection), event.issue_id())
-    {
-        let after = after(item, clock);
-        item.talk = match &event.data.entity {
-            Some(Entity::Comment(comment)) => Some(item.trail.within(jira.comment(issue_id, &comment.id, after)).await),
-            Some(Entity::Worklog(worklog)) => Some(item.trail.within(jira.worklog(issue_id, &worklog.id, after)).await),
-            _ => None,
-        };
-    }
     if guard::needs_privacy(event, &route.clearance)
         && let (Some(jira), Some(place)) = (jiras.get(&event.connection), guard::place_of(event))
     {
@@ -215,6 +197,40 @@ async fn ask_the_rest(item: &mut Item, route: &Route, jiras: &Jiras, store: &Sto
         item.last_level = match store.ticket_level(&event.connection, issue_id).await {
             Ok(level) => level.map(LastLevel::Was),
             Err(err) => Some(LastLevel::Unread(err.to_string())),
+        };
+    }
+}
+
+/// Whether a note is internal that does not say so, and what talk has become that is told late: of a comment one read tells both.
+async fn ask_of_talk(item: &mut Item, route: &Route, jiras: &Jiras, clock: &Clock) {
+    let event = &item.envelope.event;
+    let needs_internal = guard::needs_internal(event, item.project(), &route.clearance);
+    let place = jiras.get(&event.connection).zip(event.issue_id());
+    let after = after(item, clock);
+    if is_late(item)
+        && guard::needs_talk(event, &route.clearance)
+        && let Some((jira, issue_id)) = place
+    {
+        let may_be_note = needs_internal && item.unread().is_none();
+        item.talk = match &event.data.entity {
+            Some(Entity::Comment(comment)) => Some(item.trail.within(jira.comment(issue_id, &comment.id, may_be_note, after)).await),
+            Some(Entity::Worklog(worklog)) => Some(item.trail.within(jira.worklog(issue_id, &worklog.id, after)).await),
+            _ => None,
+        };
+    }
+    if needs_internal && let Some(Entity::Comment(comment)) = &event.data.entity {
+        let unread = item.unread().map(|err| Err(err.clone()));
+        let of_talk = || match item.talk.as_ref()? {
+            Ok(talk) => Some(Ok(!matches!(talk, Talk::There { is_internal: false, .. }))),
+            Err(err) => Some(Err(err.clone())),
+        };
+        item.internal = match (unread.or_else(of_talk), place) {
+            (Some(known), _) => Some(known),
+            // Of a deleted comment nobody can say any more, and of one without its issue nobody can ask.
+            (None, Some((jira, issue_id))) if event.kind() != Kind::CommentDeleted => {
+                Some(item.trail.within(jira.comment_internal(issue_id, &comment.id, after)).await)
+            }
+            _ => Some(Ok(true)),
         };
     }
 }

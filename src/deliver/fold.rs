@@ -15,6 +15,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) target: &'a Arc<str>,
     /// The span within which it may be folded with others; zero: never.
     pub(crate) settle: Duration,
+    /// An earlier try may have told it. Then it ends like others in doubt, and never like one that was not tried.
+    pub(crate) is_in_doubt: bool,
 }
 
 /// The numbers of those that become one message, each group in the order of the candidates. An event never joins a group past one that
@@ -46,7 +48,8 @@ fn joins<'a, 'e: 'a>(candidate: &Candidate<'_>, mut group: impl Iterator<Item = 
     let somebody = by(first.event).or_else(|| group.find_map(|member| by(member.event)));
     let is_same_person = who.is_none() || somebody.is_none() || who == somebody;
     let apart = candidate.event.data.received_at.since(first.event.data.received_at);
-    !candidate.settle.is_zero() && candidate.rule == first.rule && is_same_person && apart <= candidate.settle
+    let is_alike = candidate.rule == first.rule && candidate.is_in_doubt == first.is_in_doubt;
+    !candidate.settle.is_zero() && is_alike && is_same_person && apart <= candidate.settle
 }
 
 /// Sorted by Jira's number of the change; what has none stays behind what it came after.
@@ -127,9 +130,19 @@ mod tests {
     fn grouped(events: &[(Event, &str, &str)]) -> Vec<Vec<usize>> {
         let names: Vec<(Arc<str>, Arc<str>)> = events.iter().map(|(_, rule, target)| ((*rule).into(), (*target).into())).collect();
         let named = events.iter().zip(&names);
-        let candidates: Vec<Candidate<'_>> =
-            named.map(|((event, ..), (rule, target))| Candidate { event, rule: Some(rule), target, settle: SETTLE }).collect();
+        let candidates: Vec<Candidate<'_>> = named
+            .map(|((event, ..), (rule, target))| Candidate { event, rule: Some(rule), target, settle: SETTLE, is_in_doubt: false })
+            .collect();
         groups(&candidates)
+    }
+
+    #[test]
+    fn what_is_in_doubt_ends_with_its_like_only() {
+        let (rule, target): (Arc<str>, Arc<str>) = ("r".into(), "#a".into());
+        let events: Vec<Event> = (1..=3).map(|number| event("1", number, Some("jane"), i64::from(number), None)).collect();
+        let candidate = |(event, is_in_doubt)| Candidate { event, rule: Some(&rule), target: &target, settle: SETTLE, is_in_doubt };
+        let candidates: Vec<Candidate<'_>> = events.iter().zip([true, true, false]).map(candidate).collect();
+        assert_eq!(groups(&candidates), [vec![0, 1], vec![2]]);
     }
 
     #[test]

@@ -13,13 +13,15 @@ use crate::store::{Store, StoreError, Write};
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
 /// How long a stopping process still tries to write down what it did.
 const LAST_TRIES: u32 = 5;
+/// Events that one line of the log names.
+const NAMED_MAX: usize = 3;
 
 /// The process stops and the store does not take it: what was done may be done again.
 #[derive(Debug)]
 pub(crate) struct NotWritten;
 
-/// Writes until the store takes it. While it does not, the lane holds and the queue absorbs. What the store will never take of one event
-/// keeps nothing from being written of the others.
+/// Writes until the store takes it. While it does not, the lane holds and the queue absorbs. What the store rejects of one event keeps
+/// nothing from being written of the others.
 pub(crate) async fn persist(store: &Store, write: Write, stop: &CancellationToken) -> Result<(), NotWritten> {
     if write.is_empty() {
         return Ok(());
@@ -28,32 +30,46 @@ pub(crate) async fn persist(store: &Store, write: Write, stop: &CancellationToke
     loop {
         match store.write(write.clone()).await {
             Ok(()) => return Ok(()),
-            Err(StoreError::Unusable(_)) => break,
-            Err(err) => pause(&mut tries, &err, None, stop).await?,
+            Err(StoreError::Rejected(_)) => break,
+            Err(err) => pause(&mut tries, &err, &[], stop).await?,
         }
     }
     let (parts, rest) = by_event(write);
-    let written = join_all(parts.into_iter().map(|(event, part)| insist(store, part, Some(event), stop))).await;
-    written.into_iter().collect::<Result<(), NotWritten>>()?;
-    insist(store, rest, None, stop).await
-}
-
-async fn insist(store: &Store, write: Write, of: Option<EventId>, stop: &CancellationToken) -> Result<(), NotWritten> {
+    persist_singly(store, parts.into_iter().collect(), stop).await?;
     let mut tries = 0;
-    while let Err(err) = store.write(write.clone()).await {
-        pause(&mut tries, &err, of.as_ref(), stop).await?;
+    while let Err(err) = store.write(rest.clone()).await {
+        pause(&mut tries, &err, &[], stop).await?;
     }
     Ok(())
 }
 
-async fn pause(tries: &mut u32, err: &StoreError, of: Option<&EventId>, stop: &CancellationToken) -> Result<(), NotWritten> {
+/// Until the last of them is taken.
+async fn persist_singly(store: &Store, mut parts: Vec<(EventId, Write)>, stop: &CancellationToken) -> Result<(), NotWritten> {
+    let mut tries = 0;
+    loop {
+        let written = join_all(parts.iter().map(|(_, part)| store.write(part.clone()))).await;
+        let mut last = None;
+        let mut left = Vec::new();
+        for (part, written) in parts.into_iter().zip(written) {
+            if let Err(err) = written {
+                left.push(part);
+                last = Some(err);
+            }
+        }
+        let Some(err) = last else { return Ok(()) };
+        parts = left;
+        let events: Vec<&EventId> = parts.iter().map(|(event, _)| event).collect();
+        pause(&mut tries, &err, &events, stop).await?;
+    }
+}
+
+/// `events`: those alone of which it does not take what was done, if that is known.
+async fn pause(tries: &mut u32, err: &StoreError, events: &[&EventId], stop: &CancellationToken) -> Result<(), NotWritten> {
     *tries += 1;
     if *tries == 1 || tries.is_multiple_of(20) {
-        match of {
-            Some(event) => {
-                tracing::error!(event.id = %event, tries = *tries, "the store does not take what was done with this event: {err}")
-            }
-            None => tracing::warn!(tries = *tries, "the store does not take what was done: {err}"),
+        match events {
+            [] => tracing::warn!(tries = *tries, "the store does not take what was done: {err}"),
+            events => tracing::error!(tries = *tries, "the store does not take what was done with {}: {err}", named(events)),
         }
     }
     if stop.is_cancelled() && *tries >= LAST_TRIES {
@@ -61,6 +77,15 @@ async fn pause(tries: &mut u32, err: &StoreError, of: Option<&EventId>, stop: &C
     }
     tokio::time::sleep(BACKOFF.after(*tries)).await;
     Ok(())
+}
+
+/// The first few, and how many more there are.
+fn named(events: &[&EventId]) -> String {
+    let names: Vec<String> = events.iter().take(NAMED_MAX).map(|event| format!("`{event}`")).collect();
+    match events.len().saturating_sub(NAMED_MAX) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
+    }
 }
 
 /// What concerns one event alone, and the rest: it may be written only behind all of that.
@@ -116,6 +141,17 @@ mod tests {
             last_at: of.at,
             reason: "it waits".into(),
         }
+    }
+
+    #[test]
+    fn a_line_names_a_few_events() {
+        let rows: Vec<JournalRow> = (1..=5).map(journal).collect();
+        let ids: Vec<&EventId> = rows.iter().map(|row| &row.key.event_id).collect();
+        let told = |count: usize| named(ids.get(..count).expect("so many"));
+        assert_eq!(told(1), "`acme:issue:1:change:1`");
+        assert_eq!(told(3).matches('`').count(), 6);
+        assert!(!told(3).contains("more"));
+        assert!(told(5).ends_with("`acme:issue:1:change:3` and 2 more"), "{}", told(5));
     }
 
     #[tokio::test]

@@ -134,6 +134,7 @@ fn at(route: &Route, recorded: &[Recorded]) -> Vec<(usize, RehearsedDelivery)> {
             rule: passed.decision.rule.as_ref(),
             target: &passed.decision.target,
             settle: send(passed).map_or(Duration::ZERO, |(_, send)| send.settle),
+            is_in_doubt: false,
         })
         .collect();
     for group in fold::groups(&candidates) {

@@ -160,13 +160,14 @@ impl LaneWorker {
         Ok(Batch { places: read.into_iter().map(|(place, _)| place).collect(), items, skipped, is_end })
     }
 
-    /// Those that can be read, each with the place before the next of them. Second: how far it goes where there are none.
+    /// Those that can be read, each with the place before the next of them, which is its own or one that cannot be read. Second: how far
+    /// it goes where there are none.
     fn readable(&mut self, found: Vec<(ReplayPlace, Result<Archived, StoreError>)>) -> (Vec<(ReplayPlace, Archived)>, Option<ReplayPlace>) {
         let (mut read, mut skipped): (Vec<(ReplayPlace, Archived)>, _) = (Vec::new(), None);
         for (place, archived) in found {
             match archived {
                 Ok(archived) => read.push((place, archived)),
-                Err(StoreError::Unusable(why) | StoreError::Unavailable(why)) => {
+                Err(StoreError::Unusable(why) | StoreError::Rejected(why) | StoreError::Unavailable(why)) => {
                     self.tell_unreadable(&why);
                     if let Some(last) = read.last_mut() { last.0 = place } else { skipped = Some(place) }
                 }
@@ -178,20 +179,20 @@ impl LaneWorker {
 
     /// How many of these the lane itself has passed. A lane in which nothing waits has passed everything, whatever its queue calls it.
     async fn passed_of(&mut self, read: &[(ReplayPlace, Archived)]) -> usize {
-        let Some((last, _)) = read.last() else { return 0 };
+        let Some(last) = read.last().map(|(_, archived)| archived.position) else { return 0 };
         let (sink, lane, queue) = (self.shared.route.name().clone(), self.lane_id(), self.shared.queue.clone());
-        if self.replays.passed < Some(last.position)
+        if self.replays.passed < Some(last)
             && let Ok(Some(passed)) = queue.passed(&sink, lane).await
         {
             self.replays.lane_passed(passed);
         }
-        if self.replays.passed < Some(last.position) {
+        if self.replays.passed < Some(last) {
             let waits = |row: &crate::queue::Backlog| row.sink == sink && row.lane == lane && row.waiting > 0;
             if queue.backlog().await.is_ok_and(|rows| !rows.iter().any(waits)) {
                 return read.len();
             }
         }
-        read.iter().take_while(|(place, _)| Some(place.position) <= self.replays.passed).count()
+        count_passed(read, self.replays.passed)
     }
 
     /// Decides by the rules of today, with what Jira says now.
@@ -250,6 +251,11 @@ impl LaneWorker {
     }
 }
 
+/// By their own positions: how far the replay comes with them may be the place of one that cannot be read, which nobody waits for.
+fn count_passed(read: &[(ReplayPlace, Archived)], passed: Option<Position>) -> usize {
+    read.iter().take_while(|(_, archived)| Some(archived.position) <= passed).count()
+}
+
 /// What a sink in shadow mode takes is filtered, as is what a sink has no place for.
 fn taken(counts: &mut ReplayCounts, is_filtered: bool) -> &mut u64 {
     if is_filtered { &mut counts.filtered } else { &mut counts.delivered }
@@ -266,5 +272,24 @@ fn counted(items: &[Item], works: usize) -> ReplayCounts {
         filtered: (items.iter().filter(|item| sends(item) == 0).count() - idle) as u64,
         known: (all.saturating_sub(works) + idle) as u64,
         ..ReplayCounts::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::LaneId;
+    use crate::sink::sample;
+
+    #[test]
+    fn nothing_waits_for_the_lane_to_pass_what_cannot_be_read() {
+        let envelope = sample::enriched(1).envelope;
+        let read = |position: u64, goes_to: u64| {
+            let archived = Archived { envelope: envelope.clone(), lane: LaneId(0), position: Position(position) };
+            (ReplayPlace { position: Position(goes_to), number: 1 }, archived)
+        };
+        let found = [read(4, 4), read(5, 9), read(10, 10)];
+        let count = |passed: u64| count_passed(&found, Some(Position(passed)));
+        assert_eq!((count_passed(&found, None), count(4), count(5), count(9), count(10)), (0, 1, 2, 2, 3));
     }
 }

@@ -115,20 +115,20 @@ impl Route {
             match verdict(rule, send, (known, &asked), unread, taken.as_deref()) {
                 Ok(verdict) => decisions.push(decided(verdict)),
                 // What the webhook did not carry is no error of the rule.
-                Err(missing) if missing.miss == Miss::Error && asks(rule, unknown) => {
-                    missed.push((Miss::Muted, decided(Verdict::Filtered(missing.why))));
+                Err(missing) if missing.miss == Miss::Told && asks(rule, unknown) => {
+                    missed.push((Miss::ToldAlone, decided(Verdict::Filtered(missing.why))));
                 }
                 Err(missing) => missed.push((missing.miss, decided(Verdict::Filtered(missing.why)))),
             }
         }
         if !decisions.is_empty() {
-            decisions.extend(missed.into_iter().filter(|(miss, _)| *miss == Miss::Error).map(|(_, decision)| decision));
+            decisions.extend(missed.into_iter().filter(|(miss, _)| *miss == Miss::Told).map(|(_, decision)| decision));
             return decisions;
         }
-        // Many plain misses are one line; what was muted or could not be computed is told by name.
-        let told = missed.iter().any(|(miss, _)| *miss != Miss::Plain);
+        // Many quiet misses are one line.
+        let told = missed.iter().any(|(miss, _)| *miss != Miss::Quiet);
         let missed: Vec<Decision> =
-            missed.into_iter().filter(|(miss, _)| !told || *miss != Miss::Plain).map(|(_, decision)| decision).collect();
+            missed.into_iter().filter(|(miss, _)| !told || *miss != Miss::Quiet).map(|(_, decision)| decision).collect();
         if told || missed.len() == 1 {
             return missed;
         }
@@ -152,14 +152,15 @@ struct Missing {
     miss: Miss,
 }
 
+/// Whether `trace` names the rule that does not want an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Miss {
-    /// It simply does not match.
-    Plain,
-    /// It is muted, or asks for what is not known.
-    Muted,
-    /// It cannot be computed, or Jira said so.
-    Error,
+    /// Only where no other miss is told.
+    Quiet,
+    /// Where no rule takes the event.
+    ToldAlone,
+    /// Whatever the other rules say.
+    Told,
 }
 
 fn verdict(
@@ -170,14 +171,14 @@ fn verdict(
     taken: Option<&str>,
 ) -> Result<Verdict, Missing> {
     if !rule.is_enabled() {
-        return Err(Missing { why: format!("rule `{}` is muted", rule.name), miss: Miss::Muted });
+        return Err(Missing { why: format!("rule `{}` is muted", rule.name), miss: Miss::ToldAlone });
     }
     match rule.when.evaluate(context) {
         Answer::Yes if taken.is_some() => Ok(Verdict::Filtered(format!("same target as rule {}", taken.unwrap_or_default()))),
         Answer::Yes => match rule.jql.as_ref().map_or(Held::Yes, |jql| jql.held(&rule.name, known)) {
             Held::Unasked => Ok(Verdict::Needs),
-            Held::No(why) => Err(Missing { why, miss: Miss::Error }),
-            Held::Never(why) => Err(Missing { why, miss: Miss::Muted }),
+            Held::No(why) => Err(Missing { why, miss: Miss::Told }),
+            Held::Never(why) => Err(Missing { why, miss: Miss::ToldAlone }),
             Held::Yes if unread != Unread::Nothing && shows_unknown(send, context) => Ok(Verdict::Needs),
             Held::Yes => {
                 match send.whom.filter(|path| path.iter().try_fold(context, |place, name| place.get(name)).is_none_or(Value::is_null)) {
@@ -186,14 +187,14 @@ fn verdict(
                 }
             }
         },
-        Answer::No => Err(Missing { why: format!("rule `{}` does not match", rule.name), miss: Miss::Plain }),
+        Answer::No => Err(Missing { why: format!("rule `{}` does not match", rule.name), miss: Miss::Quiet }),
         Answer::Absent(_) | Answer::Error(_) if asks(rule, unread) => Ok(Verdict::Needs),
         // What did not change is no error.
         Answer::Absent(path) => {
-            let miss = if path.starts_with("change.") { Miss::Plain } else { Miss::Error };
+            let miss = if path.starts_with("change.") { Miss::Quiet } else { Miss::Told };
             Err(Missing { why: format!("rule `{}` does not match: the event has no `{path}`", rule.name), miss })
         }
-        Answer::Error(why) => Err(Missing { why: format!("rule `{}` does not match: {why}", rule.name), miss: Miss::Error }),
+        Answer::Error(why) => Err(Missing { why: format!("rule `{}` does not match: {why}", rule.name), miss: Miss::Told }),
     }
 }
 

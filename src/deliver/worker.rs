@@ -195,7 +195,7 @@ impl LaneWorker {
         let not_before = self.shared.clock.now().plus(UNREADABLE_FOR);
         let mut write = Write::default();
         for (row, err) in unreadable {
-            let (StoreError::Unusable(reason) | StoreError::Unavailable(reason)) = err;
+            let (StoreError::Unusable(reason) | StoreError::Rejected(reason) | StoreError::Unavailable(reason)) = err;
             self.tell_unreadable(&reason);
             let key = Waiting::Key(row.key.sink.clone(), row.key.target.clone(), row.partition_key.clone());
             write.postpone.push((key, not_before));

@@ -99,6 +99,11 @@ impl Share {
 pub trait Queue: Send + Sync {
     fn lanes(&self) -> LaneCount;
 
+    /// What tells it from another one that was in its place before; none: its address alone says which one it is.
+    fn identity(&self) -> Option<String> {
+        None
+    }
+
     /// How much of an event `publish` needs. What comes out of a lane is whole in any case.
     fn detail(&self) -> Detail {
         Detail::Whole

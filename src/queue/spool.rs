@@ -109,6 +109,10 @@ impl Queue for Spool {
         self.road.lanes()
     }
 
+    fn identity(&self) -> Option<String> {
+        self.road.identity()
+    }
+
     async fn publish(&self, batch: Vec<Arc<Envelope>>) -> Result<(), PublishError> {
         let Some(first) = batch.first() else { return Ok(()) };
         // While the fate of an earlier call is open, a later one of the same key could overtake it.

@@ -152,4 +152,9 @@ pub trait Sink: Send + Sync {
 
     /// Whether it can be reached, for `check`.
     async fn check(&self) -> Result<(), SinkError>;
+
+    /// Asked again and again while it does not answer, before anything more is sent: whoever is on the other side must see nothing of it.
+    async fn is_there(&self) -> Result<(), SinkError> {
+        self.check().await
+    }
 }

@@ -7,7 +7,7 @@ use sqlx::FromRow;
 
 use super::db::{Connection, Statement, Value};
 use super::rows::{ArchiveRow, Archived};
-use super::{Store, StoreError, set};
+use super::{Store, StoreError, journal, set};
 use crate::clock::Timestamp;
 use crate::event::{Change, Entity, Envelope, Event, EventId, Keyed, LaneId, Position};
 use crate::setting::ConnectionName;
@@ -21,7 +21,8 @@ const KEY_BYTES_MAX: usize = 255;
 /// The issues that have, or ever had, a key, which is bound three times. An old key follows the move, also where the move is the first that
 /// was seen of the issue.
 pub(super) const ISSUES_OF_KEY: &str = "(SELECT connection, issue_id FROM archive WHERE issue_key = ? \
-    UNION SELECT connection, issue_id FROM archive WHERE former_key = ? UNION SELECT connection, id FROM tickets WHERE key = ?)";
+    UNION SELECT moves.connection, moves.issue_id FROM former_keys JOIN archive AS moves ON moves.event_id = former_keys.event_id \
+    WHERE former_keys.key = ? UNION SELECT connection, id FROM tickets WHERE key = ?)";
 
 /// A row as it is stored. Packing happens in the caller's task: the writer has better to do.
 pub(super) struct Packed {
@@ -95,19 +96,26 @@ pub(super) fn number(position: Position) -> i64 {
 
 pub(super) async fn keep(connection: &mut Connection, rows: impl Iterator<Item = &Packed>) -> Result<(), StoreError> {
     const HEAD: &str = "INSERT INTO archive \
-        (event_id, connection, partition_key, issue_id, issue_key, former_key, project_key, kind, received_at, lane, position, envelope) ";
+        (event_id, connection, partition_key, issue_id, issue_key, project_key, kind, received_at, lane, position, envelope) ";
+    const FORMER: &str = "INSERT INTO former_keys (event_id, key) ";
+    const TAIL: &str = " ON CONFLICT (event_id) DO NOTHING";
     let rows = set::fold(rows, |row| row.event_id.as_str(), |_, _| false);
-    set::insert(connection, HEAD, &rows, values, " ON CONFLICT (event_id) DO NOTHING").await
+    set::insert(connection, HEAD, &rows, values, TAIL).await?;
+    let moves: Vec<&Packed> = rows.into_iter().filter(|row| row.former_key.is_some()).collect();
+    set::insert(connection, FORMER, &moves, values_of_move, TAIL).await
 }
 
-fn values<'a>(row: &'a &Packed) -> [Value<'a>; 12] {
+fn values_of_move<'a>(row: &'a &Packed) -> [Value<'a>; 2] {
+    [row.event_id.as_str().into(), row.former_key.as_deref().into()]
+}
+
+fn values<'a>(row: &'a &Packed) -> [Value<'a>; 11] {
     [
         row.event_id.as_str().into(),
         row.connection.as_str().into(),
         row.partition_key.as_str().into(),
         row.issue_id.as_deref().into(),
         row.issue_key.as_deref().into(),
-        row.former_key.as_deref().into(),
         row.project_key.as_deref().into(),
         row.kind.into(),
         row.received_at.into(),
@@ -128,12 +136,19 @@ pub(super) async fn missing<'a>(connection: &mut Connection, events: &[&'a str])
     Ok(None)
 }
 
-/// One step: what no parked delivery needs. Returns how many rows went.
+/// One step: what no parked delivery needs, with what the archive alone makes useful: the former keys, and the records of what was
+/// filtered, which only explain. Returns how many envelopes went.
 pub(super) async fn expire(connection: &mut Connection, before: Timestamp, limit: i64) -> Result<u64, StoreError> {
     connection.hold_off_parking().await?;
     let sql = "DELETE FROM archive WHERE number IN (SELECT number FROM archive WHERE received_at < ? \
-        AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.event_id = archive.event_id) ORDER BY received_at LIMIT ?)";
-    connection.execute(Statement::new(sql).bind(before.ms()).bind(limit)).await
+        AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.event_id = archive.event_id) ORDER BY received_at LIMIT ?) RETURNING event_id";
+    let gone: Vec<(String,)> = connection.fetch(Statement::new(sql).bind(before.ms()).bind(limit)).await?;
+    let events: Vec<&str> = gone.iter().map(|(event,)| event.as_str()).collect();
+    for events in set::lists(&events) {
+        connection.execute(Statement::new("DELETE FROM former_keys WHERE event_id IN ").list(events)).await?;
+        journal::forget_filtered(connection, events).await?;
+    }
+    Ok(gone.len() as u64)
 }
 
 /// An envelope as it came out of the archive.

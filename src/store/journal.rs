@@ -24,7 +24,7 @@ impl Progress {
         }
     }
 
-    /// What stands in `shadowed`.
+    /// What stands in `shadowed`: beside `withheld` 1 says that the sink was in shadow mode, 2 that the event was filtered.
     fn mark(self) -> u32 {
         match self {
             Self::Ended(Ended::Shadowed) => 1,
@@ -79,6 +79,12 @@ pub(super) async fn expire(connection: &mut Connection, before: Timestamp, limit
         AND parked.sink = journal.sink AND parked.target = journal.target AND parked.generation = journal.generation) \
         ORDER BY at LIMIT ?)";
     connection.execute(Statement::new(sql).bind(before.ms()).bind(before.ms()).bind(limit)).await
+}
+
+/// What was filtered among these events: it explains, and a repeat is decided anew all the same.
+pub(super) async fn forget_filtered(connection: &mut Connection, events: &[&str]) -> Result<(), StoreError> {
+    let sql = "DELETE FROM journal WHERE progress = 'withheld' AND shadowed = 2 AND event_id IN ";
+    connection.execute(Statement::new(sql).list(events)).await.map(drop)
 }
 
 #[derive(FromRow)]

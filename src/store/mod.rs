@@ -41,7 +41,7 @@ pub use rows::{
     ShadowFilter, ShadowRow, ThreadRow, TicketEffect, TicketRow, UserRow, Version, Waiting, WaitingKey, Write,
 };
 pub use settings::{Settings, Wrong};
-pub use tickets::TicketView;
+pub use tickets::{HeldTicket, TicketView};
 pub use workers::Worker;
 
 use crate::clock::Timestamp;
@@ -62,6 +62,9 @@ pub enum StoreError {
     /// Only a person can mend it.
     #[error("the store cannot be used: {0}")]
     Unusable(String),
+    /// The store is well and will never take this write: what is in it is at fault. Others are taken.
+    #[error("the store does not take it: {0}")]
+    Rejected(String),
 }
 
 /// A handle; clones share one writer and its readers.

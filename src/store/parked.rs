@@ -55,7 +55,7 @@ pub(super) async fn park(connection: &mut Connection, rows: impl Iterator<Item =
     set::insert(connection, HEAD, &rows, values, TAIL).await?;
     let events: Vec<&str> = rows.iter().map(|row| row.key.event_id.as_str()).collect();
     if let Some(event) = archive::missing(connection, &events).await? {
-        return Err(StoreError::Unusable(format!("a delivery of `{event}` cannot be parked: the archive does not hold that event")));
+        return Err(StoreError::Rejected(format!("a delivery of `{event}` cannot be parked: the archive does not hold that event")));
     }
     Ok(())
 }

@@ -159,13 +159,15 @@ impl Store {
         Ok(level.map(|(level,)| level))
     }
 
-    /// Which of these issues the ticket store holds whole.
-    pub async fn tickets_held(&self, connection: &ConnectionName, ids: &[&str]) -> Result<Vec<String>, StoreError> {
+    /// Those of these issues of which the ticket store has a row.
+    pub async fn tickets_held(&self, connection: &ConnectionName, ids: &[&str]) -> Result<Vec<HeldTicket>, StoreError> {
+        const HEAD: &str = "SELECT id, version_updated IS NOT NULL AS is_whole, deleted_at IS NOT NULL AS is_deleted, project_key, \
+            EXISTS (SELECT 1 FROM projects WHERE projects.connection = tickets.connection AND projects.key = tickets.project_key \
+            AND projects.kind = 'service_desk') AS is_service FROM tickets WHERE connection = ? AND id IN ";
         let mut held = Vec::new();
         for ids in set::lists(ids) {
-            let statement = Statement::new("SELECT id FROM tickets WHERE version_updated IS NOT NULL AND connection = ? AND id IN ");
-            let found: Vec<(String,)> = self.fetch(statement.bind(connection.as_str()).list(ids).push(" ORDER BY id")).await?;
-            held.extend(found.into_iter().map(|(id,)| id));
+            let found: Vec<HeldTicket> = self.fetch(Statement::new(HEAD).bind(connection.as_str()).list(ids).push(" ORDER BY id")).await?;
+            held.extend(found);
         }
         Ok(held)
     }
@@ -175,6 +177,18 @@ impl Store {
         let sql = "SELECT key, status, summary, deleted_at IS NOT NULL AS is_deleted FROM tickets WHERE connection = ? AND id = ?";
         self.fetch_one(Statement::new(sql).bind(connection.as_str()).bind(id)).await
     }
+}
+
+/// What decides how the next event of a ticket is taken.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct HeldTicket {
+    pub id: String,
+    /// Whether it was seen whole; else only its deletion was.
+    pub is_whole: bool,
+    pub is_deleted: bool,
+    pub project_key: Option<String>,
+    /// Whether that project is known as one of service management.
+    pub is_service: bool,
 }
 
 /// A ticket in a line.

@@ -1,8 +1,8 @@
 //! The one task that writes: it takes whatever waits, commits it together, and answers everybody after the commit.
 //!
-//! A write is whole or not at all. When a transaction of several is refused because of one, each gets a transaction of its own, so
-//! that only the guilty one fails. A transaction that met one of another process is tried again; after any other fault a caller that is
-//! told `Unavailable` knows better when to come again.
+//! A write is whole or not at all. When a transaction of several is rejected for what one of them holds, each gets a transaction of its
+//! own, so that only the guilty one fails. A transaction that met one of another process is tried again; after any other fault a caller that
+//! is told `Unavailable` knows better when to come again.
 
 use std::time::Duration;
 
@@ -125,7 +125,7 @@ impl Writer {
         }
         let together: Vec<&Prepared> = writes.iter().map(|(write, _)| &**write).collect();
         let outcome = self.transaction(Work::Writes(&together)).await.map(drop);
-        if matches!(outcome, Err(StoreError::Unusable(_))) && writes.len() > 1 {
+        if matches!(outcome, Err(StoreError::Rejected(_))) && writes.len() > 1 {
             for (write, answer) in writes {
                 let _ = answer.send(self.transaction(Work::Writes(&[&write])).await.map(drop));
             }

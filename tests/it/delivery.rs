@@ -3,6 +3,7 @@
 mod campaign;
 mod cases;
 mod jql;
+mod notes;
 mod reload;
 mod replay;
 mod scripted;

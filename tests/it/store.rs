@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "each function here is the body of a test")]
 
 mod commits;
+mod expiry;
 mod fixtures;
 mod parked;
 mod postgres;

@@ -66,30 +66,29 @@ pub(super) async fn internal(site: &Site, issue_id: &str, comment_id: &str, afte
     }
 }
 
-async fn ask(site: &Site, issue_id: &str, comment_id: &str, deadline: Instant) -> Asked<bool> {
-    let comment = format!("/rest/api/2/issue/{issue_id}/comment/{comment_id}");
-    let property = format!("/rest/api/2/comment/{comment_id}/properties/sd.public.comment");
-    let answer = site.http.call(Request::get(Endpoint::CommentProperty, &property), deadline).await?;
+/// What the property of the comment says of it. None: there is no such property, or no such comment.
+pub(super) async fn property(site: &Site, comment_id: &str, deadline: Instant) -> Asked<Option<bool>> {
+    let path = format!("/rest/api/2/comment/{comment_id}/properties/sd.public.comment");
+    let answer = site.http.call(Request::get(Endpoint::CommentProperty, &path), deadline).await?;
     match answer.status.as_u16() {
-        404 => site.login_is_good(deadline).await?,
-        403 if answer.is_json => {
-            site.login_is_good(deadline).await?;
-            return Ok(true);
-        }
-        403 => return Err(stopped(site)),
-        _ => return Ok(answer.parse::<Property>(site.connection())?.is_internal()),
+        404 => site.login_is_good(deadline).await.map(|()| None),
+        403 if answer.is_json => site.login_is_good(deadline).await.map(|()| Some(true)),
+        403 => Err(site.stopped()),
+        _ => Ok(Some(answer.parse::<Property>(site.connection())?.is_internal())),
+    }
+}
+
+async fn ask(site: &Site, issue_id: &str, comment_id: &str, deadline: Instant) -> Asked<bool> {
+    if let Some(internal) = property(site, comment_id, deadline).await? {
+        return Ok(internal);
     }
     // No property means public only while the comment itself is there and does not say otherwise: of one that is gone nobody can tell.
+    let comment = format!("/rest/api/2/issue/{issue_id}/comment/{comment_id}");
     let answer = site.http.call(Request::get(Endpoint::Comment, &comment), deadline).await?;
     match answer.status.as_u16() {
         200 => Ok(answer.parse::<Comment>(site.connection())?.public == Some(false)),
         403 | 404 if answer.is_json => Ok(true),
-        403 | 404 => Err(stopped(site)),
+        403 | 404 => Err(site.stopped()),
         _ => Err(answer.refused(site.connection())),
     }
-}
-
-/// Jira's own "no" is JSON; this comes from something before it.
-fn stopped(site: &Site) -> JiraError {
-    JiraError::unavailable(format!("something before Jira of connection `{}` said no", site.connection()))
 }

@@ -216,6 +216,11 @@ impl Http {
                 let reason = format!("Jira of connection `{}` asks to wait (429){}", self.connection, words());
                 Err(Trouble { cause: Cause::Throttled, told, reason, is_alone: false })
             }
+            // A query that breaks Jira, or that a proxy does not wait for, hurts only itself, however often.
+            500 | 504 if endpoint == Endpoint::Jql => {
+                let is_json = is_json(headers, &body);
+                Ok((status, body, is_json))
+            }
             // An issue that breaks Jira hurts only itself, unless nothing but that is heard.
             500 if endpoint.is_about_issues() && self.broken.fetch_add(1, Ordering::Relaxed) < BROKEN_MAX => {
                 let is_json = is_json(headers, &body);

@@ -13,8 +13,9 @@ pub(super) const LOOKUP_BYTES_MAX: usize = 1 << 20;
 pub(super) const LOOKUPS_AT_ONCE: usize = 8;
 /// What is remembered of them, in bytes of JSON.
 pub(super) const LOOKUP_BYTES_REMEMBERED: u64 = 16 << 20;
-/// Queries in one question whether issues satisfy them, and answers to such questions that are remembered.
-pub(super) const JQLS_MAX: usize = 20;
+/// Issues in one question whether they satisfy a query: of so many Jira looks past its index. Queries and answers that are remembered.
+pub(super) const MATCHED_AT_ONCE: usize = 50;
+pub(super) const QUERIES_REMEMBERED: u64 = 1_000;
 pub(super) const MATCHES_REMEMBERED: u64 = 10_000;
 /// Single reads at once, where a site has no bulk read that works.
 pub(super) const SINGLE_READS_MAX: usize = 4;
@@ -31,7 +32,7 @@ pub(super) struct Limits {
     pub request: Duration,
     /// One bulk read with everything that belongs to it. Shorter than `call`, so that who waits hears the reason.
     pub read: Duration,
-    /// What a caller waits at most.
+    /// What a caller waits at most; for a JQL twice `read`, and a question of his own.
     pub call: Duration,
     /// Before a read starts, so that lanes that woke together share it.
     pub gather: Duration,

@@ -101,9 +101,7 @@ async fn ask(site: &Site, path: &PathSuffix, deadline: Instant) -> Asked<Told> {
             site.login_is_good(deadline).await?;
             Ok(None)
         }
-        403 | 404 => {
-            return Err(JiraError::unavailable(format!("something before Jira of connection `{}` said no", site.connection())));
-        }
+        403 | 404 => return Err(site.stopped()),
         400..500 => refused(format!("answered {status}")),
         300..400 => return Err(odd(site, &format!("{status}, a redirect"))),
         200..300 => return Err(odd(site, "with something that is not JSON")),

@@ -176,14 +176,15 @@ impl Jira {
         now::privacy(&self.site, place, after).await
     }
 
+    /// `may_be_note`: where the comment itself does not say whether it is internal, that is asked for, too; else it counts as public.
     /// An answer that was asked for before `after` does not serve.
-    pub async fn comment(&self, issue_id: &str, id: &str, after: Instant) -> Asked<Talk> {
-        now::talk(&self.site, issue_id, "comment", id, after).await
+    pub async fn comment(&self, issue_id: &str, id: &str, may_be_note: bool, after: Instant) -> Asked<Talk> {
+        now::comment(&self.site, issue_id, id, may_be_note, after).await
     }
 
     /// An answer that was asked for before `after` does not serve.
     pub async fn worklog(&self, issue_id: &str, id: &str, after: Instant) -> Asked<Talk> {
-        now::talk(&self.site, issue_id, "worklog", id, after).await
+        now::worklog(&self.site, issue_id, id, after).await
     }
 
     /// One answer per lookup, in order. Callers at the same time share the requests; all together wait no longer than one may.
@@ -192,8 +193,8 @@ impl Jira {
         lookup::lookups(&self.site, wants).await
     }
 
-    /// One answer per want, in order; `Refused` where Jira does not take the JQL. Callers at the same time share the questions, and one
-    /// question carries many issues and many queries. What Jira does not show our account satisfies nothing.
+    /// One answer per want, in order; `Refused` where Jira does not take the JQL. Each query is asked by itself, for many issues at once,
+    /// and callers at the same time share the questions. What Jira does not show our account satisfies nothing.
     pub async fn matches(&self, wants: &[Match]) -> Vec<Asked<bool>> {
         jql::matches(&self.site, wants).await
     }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::read::is_id;
 use super::site::Site;
-use super::{Asked, Flavour, Found, JiraError, Lookup, Place, Privacy, Talk, lookup};
+use super::{Asked, Flavour, Found, JiraError, Lookup, Place, Privacy, Talk, comment, lookup};
 use crate::jira::model;
 use crate::setting::PathSuffix;
 
@@ -21,6 +21,12 @@ struct Said {
 #[derive(Deserialize)]
 struct Visibility {
     value: Option<String>,
+}
+
+impl Said {
+    fn visible_to(self) -> Option<String> {
+        self.visibility.map(|visibility| visibility.value.unwrap_or_else(|| "somebody".to_owned()))
+    }
 }
 
 pub(super) async fn privacy(site: &Site, place: &Place, after: Instant) -> Asked<Privacy> {
@@ -50,14 +56,27 @@ pub(super) async fn privacy(site: &Site, place: &Place, after: Instant) -> Asked
     })
 }
 
-/// `kind` is `comment` or `worklog`.
-pub(super) async fn talk(site: &Site, issue_id: &str, kind: &str, id: &str, after: Instant) -> Asked<Talk> {
+pub(super) async fn comment(site: &Site, issue_id: &str, id: &str, may_be_note: bool, after: Instant) -> Asked<Talk> {
+    let Some(said) = said(site, issue_id, "comment", id, after).await? else { return Ok(Talk::Gone) };
+    let is_internal = match said.public {
+        Some(public) => !public,
+        // Without the property it is public: it is there, and does not say otherwise.
+        None if may_be_note => comment::property(site, id, Instant::now() + site.limits.read).await?.unwrap_or(false),
+        None => false,
+    };
+    Ok(Talk::There { visible_to: said.visible_to(), is_internal })
+}
+
+pub(super) async fn worklog(site: &Site, issue_id: &str, id: &str, after: Instant) -> Asked<Talk> {
+    let said = said(site, issue_id, "worklog", id, after).await?;
+    Ok(said.map_or(Talk::Gone, |said| Talk::There { is_internal: said.public == Some(false), visible_to: said.visible_to() }))
+}
+
+/// `kind` is `comment` or `worklog`. What cannot be read is not known to be public, so it counts as gone.
+async fn said(site: &Site, issue_id: &str, kind: &str, id: &str, after: Instant) -> Asked<Option<Said>> {
     checked(issue_id)?;
-    let Some(found) = thing(site, &format!("/rest/api/2/issue/{issue_id}/{kind}/"), id, after).await? else { return Ok(Talk::Gone) };
-    // What cannot be read is not known to be public.
-    let Ok(said) = Said::deserialize(&*found) else { return Ok(Talk::Gone) };
-    let visible_to = said.visibility.map(|visibility| visibility.value.unwrap_or_else(|| "somebody".to_owned()));
-    Ok(Talk::There { visible_to, is_internal: said.public == Some(false) })
+    let found = thing(site, &format!("/rest/api/2/issue/{issue_id}/{kind}/"), id, after).await?;
+    Ok(found.and_then(|found| Said::deserialize(&*found).ok()))
 }
 
 async fn thing(site: &Site, before: &str, id: &str, after: Instant) -> Asked<Found> {

@@ -172,8 +172,7 @@ async fn single(site: &Site, flavour: Flavour, id: &str, deadline: Instant) -> A
             site.login_is_good(deadline).await?;
             Err(answer.refused(site.connection()))
         }
-        // Jira's own "no" is JSON; this comes from something before it, or there is no Jira at this address.
-        400..500 => Err(JiraError::unavailable(format!("something before Jira of connection `{}` said no", site.connection()))),
+        400..500 => Err(site.stopped()),
         _ => Err(answer.refused(site.connection())),
     }
 }

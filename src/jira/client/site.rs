@@ -79,6 +79,11 @@ impl Site {
         Ok(*self.flavour.get_or_init(|| info.flavour))
     }
 
+    /// For a "no" that is not JSON, as Jira's own is: it comes from something before it, or there is no Jira at this address.
+    pub(super) fn stopped(&self) -> JiraError {
+        JiraError::unavailable(format!("something before Jira of connection `{}` said no", self.connection()))
+    }
+
     /// Ok: our login is good, as of the last half minute at least. Then "not there" means what it says.
     pub(super) async fn login_is_good(&self, deadline: Instant) -> Asked<()> {
         let asked = async { probe::myself(self, deadline).await.map(Arc::new) };

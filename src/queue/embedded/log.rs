@@ -18,6 +18,7 @@ use crate::queue::QueueError;
 use crate::setting::SinkName;
 
 const LANES_KEY: &[u8] = b"lanes";
+const IDENTITY_KEY: &[u8] = b"identity";
 const CURSOR_PREFIX: &str = "c/";
 
 pub(super) struct Log {
@@ -61,7 +62,26 @@ impl Log {
         newest.inspect(Newest::tell);
         let log = Self { engine, _lock: lock };
         log.fix_lanes(text, lanes)?;
+        log.fix_identity();
         Ok(log)
+    }
+
+    /// Random, and part of the log, so that it goes with it: one that is made in its place has another.
+    pub(super) fn identity(&self) -> Option<String> {
+        self.engine.get(region(LaneId(0)), IDENTITY_KEY).and_then(|bytes| String::from_utf8(bytes).ok())
+    }
+
+    /// A log that was made without one gets one. On a full disk it opens all the same, and gets it another time.
+    fn fix_identity(&self) {
+        if self.identity().is_some() {
+            return;
+        }
+        let mut batch = LogBatch::default();
+        let made = format!("{:016x}", rand::random::<u64>());
+        batch.put(region(LaneId(0)), IDENTITY_KEY.to_vec(), made.into_bytes()).expect("a key that the engine does not use itself");
+        if let Err(err) = self.engine.write(&mut batch, true) {
+            tracing::warn!("the queue's log could not be given an identity: {err}");
+        }
     }
 
     fn fix_lanes(&self, dir: &str, lanes: LaneCount) -> Result<(), QueueError> {
@@ -265,6 +285,37 @@ mod tests {
         batch.remove_cursor(LANE, &sink);
         log.write(&mut batch, true).expect("written");
         assert_eq!(log.cursors(LANE), []);
+    }
+
+    #[test]
+    fn a_log_keeps_its_identity_and_one_in_its_place_has_another() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let place = dir.path().join("log");
+        let make = || {
+            std::fs::create_dir_all(&place).expect("a directory");
+            open(&place)
+        };
+        let first = make().identity().expect("an identity");
+        let log = make();
+        assert_eq!(log.identity().as_ref(), Some(&first));
+        assert_eq!(log.cursors(LANE), [], "it is no cursor");
+        drop(log);
+        std::fs::remove_dir_all(&place).expect("removed");
+        assert_ne!(make().identity().expect("an identity"), first);
+    }
+
+    #[test]
+    fn a_log_of_before_gets_an_identity_and_keeps_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let log = open(dir.path());
+        let mut batch = Batch::default();
+        batch.0.delete(region(LANE), IDENTITY_KEY.to_vec());
+        log.write(&mut batch, true).expect("written");
+        assert_eq!(log.identity(), None);
+        drop(log);
+        let made = open(dir.path()).identity();
+        assert!(made.is_some());
+        assert_eq!(open(dir.path()).identity(), made);
     }
 
     #[test]

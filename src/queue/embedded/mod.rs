@@ -85,6 +85,7 @@ impl Embedded {
         let tail = |lane| Tail::new(log.last(lane), settings.ring_events, settings.ring_size.length());
         let shared = Arc::new(Shared {
             lanes: settings.lanes,
+            identity: log.identity(),
             renew,
             tails: settings.lanes.lanes().map(tail).collect(),
             places: Places::read(&log, settings.lanes, &closing),
@@ -133,6 +134,10 @@ impl Embedded {
 impl Queue for Embedded {
     fn lanes(&self) -> LaneCount {
         self.shared.lanes
+    }
+
+    fn identity(&self) -> Option<String> {
+        self.shared.identity.clone()
     }
 
     fn detail(&self) -> Detail {
@@ -217,6 +222,7 @@ impl Drop for Embedded {
 /// What the writer and all readers know.
 struct Shared {
     lanes: LaneCount,
+    identity: Option<String>,
     renew: Option<Renew>,
     tails: Vec<Tail>,
     places: Places,

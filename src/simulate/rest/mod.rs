@@ -175,7 +175,6 @@ fn cloud(api: Api) -> Router {
         .route("/comment/list", post(issue::comment_list))
         .route("/search/jql", get(search::by_query).post(search::by_body))
         .route("/search/approximate-count", post(search::count))
-        .route("/jql/match", post(search::matches))
         .route("/jql/parse", post(search::parse))
         .route("/search", get(search::removed).post(search::removed))
         .merge(closed)

@@ -14,6 +14,8 @@ use crate::simulate::site::{Issue, Site};
 use super::jql::{Order, Search, SortKey};
 use super::{Api, Asked, Caller, refusal};
 
+const RECONCILED_MAX: usize = 50;
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Wanted {
@@ -22,6 +24,8 @@ pub(super) struct Wanted {
     expand: Option<String>,
     max_results: Option<usize>,
     next_page_token: Option<String>,
+    /// Accepted as Jira does; what is found here is never behind.
+    reconcile_issues: Vec<u64>,
 }
 
 pub(super) async fn by_query(State(api): State<Api>, Extension(caller): Extension<Caller>, Query(asked): Query<Asked>) -> Response {
@@ -31,6 +35,7 @@ pub(super) async fn by_query(State(api): State<Api>, Extension(caller): Extensio
         expand: asked.get("expand").map(str::to_owned),
         max_results: asked.get("maxResults").and_then(|text| text.parse().ok()),
         next_page_token: asked.get("nextPageToken").map(str::to_owned),
+        reconcile_issues: asked.all("reconcileIssues").filter_map(|id| id.parse().ok()).collect(),
     };
     answer(&api, caller, &wanted)
 }
@@ -45,30 +50,6 @@ pub(super) async fn count(State(api): State<Api>, Extension(caller): Extension<C
         Ok(search) => Json(json!({ "count": matching(&api, caller, &site, &search).len() })).into_response(),
         Err(text) => refusal(StatusCode::BAD_REQUEST, &text),
     }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Matching {
-    issue_ids: Vec<u64>,
-    jqls: Vec<String>,
-}
-
-/// A query that is wrong spoils no other.
-pub(super) async fn matches(State(api): State<Api>, Extension(caller): Extension<Caller>, Json(asked): Json<Matching>) -> Response {
-    let mut site = api.rest.site();
-    let mut matches = Vec::new();
-    for jql in &asked.jqls {
-        matches.push(match search(&mut site, jql, false) {
-            Ok(search) => {
-                let found = matching(&api, caller, &site, &search).into_iter().map(|(_, issue)| issue.id);
-                let ids: Vec<u64> = found.filter(|id| asked.issue_ids.contains(id)).collect();
-                json!({ "matchedIssues": ids, "errors": [] })
-            }
-            Err(text) => json!({ "matchedIssues": [], "errors": [text] }),
-        });
-    }
-    Json(json!({ "matches": matches })).into_response()
 }
 
 #[derive(Debug, Deserialize)]
@@ -100,6 +81,9 @@ pub(super) async fn removed() -> Response {
 fn answer(api: &Api, caller: Caller, wanted: &Wanted) -> Response {
     if caller == Caller::Anonymous {
         return Json(json!({ "issues": [], "isLast": true })).into_response();
+    }
+    if wanted.reconcile_issues.len() > RECONCILED_MAX {
+        return refusal(StatusCode::BAD_REQUEST, "Too many issues to reconcile: at most 50 are accepted.");
     }
     let mut site = api.rest.site();
     let search = match search(&mut site, &wanted.jql, false) {

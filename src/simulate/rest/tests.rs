@@ -135,7 +135,6 @@ async fn answers_are_as_the_published_description_says() {
         ("comment/list", json!({ "ids": [comment] })),
         ("search/jql", json!({ "jql": "project = DOCS", "fields": ["summary", "comment"] })),
         ("search/approximate-count", json!({ "jql": "project = DOCS" })),
-        ("jql/match", json!({ "issueIds": [10001, 99], "jqls": ["project = DOCS", "colour = red"] })),
         ("jql/parse", json!({ "queries": ["project = DOCS", "colour = red"] })),
     ] {
         let (status, answer) = tell(&rest, &format!("/rest/api/3/{path}"), body).await;
@@ -199,13 +198,17 @@ async fn issues_are_held_against_queries() {
         let of = |is_docs: bool| site.issues.values().find(|issue| (issue.project.key == "DOCS") == is_docs).unwrap().id;
         (of(true), of(false))
     };
-    let asked = json!({ "issueIds": [docs, other, 99], "jqls": ["project = DOCS", "colour = red", "id = 99", "project = NOPE"] });
-    let (status, answer) = tell(&rest, "/rest/api/3/jql/match", asked).await;
-    let matched: Vec<&Value> = answer["matches"].as_array().unwrap().iter().map(|matched| &matched["matchedIssues"]).collect();
-    assert_eq!((status.as_u16(), matched), (200, vec![&json!([docs]), &json!([]), &json!([]), &json!([])]));
-    let errors: Vec<usize> =
-        answer["matches"].as_array().unwrap().iter().map(|matched| matched["errors"].as_array().unwrap().len()).collect();
-    assert_eq!(errors, [0, 1, 1, 0], "{answer}");
+    let among = |jql: &str, ids: &[u64]| {
+        let list = ids.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+        json!({ "jql": format!("({jql}) AND id in ({list})"), "fields": ["id"], "maxResults": ids.len(), "reconcileIssues": ids })
+    };
+    let (status, found) = tell(&rest, "/rest/api/3/search/jql", among("project = DOCS", &[docs, other])).await;
+    assert_eq!((status.as_u16(), found["issues"].as_array().unwrap().len()), (200, 1), "{found}");
+    assert_eq!(found["issues"][0]["id"], docs.to_string());
+    let many: Vec<u64> = (0..51).map(|_| docs).collect();
+    for (jql, ids) in [("colour = red", &[docs][..]), ("project = DOCS", &[docs, 99][..]), ("project = DOCS", &many[..])] {
+        assert_eq!(tell(&rest, "/rest/api/3/search/jql", among(jql, ids)).await.0, 400, "{jql} {ids:?}");
+    }
     let asked = json!({ "queries": ["colour = red", "project = DOCS"] });
     let (_, answer) = tell(&rest, "/rest/api/3/jql/parse?validation=strict", asked).await;
     let (wrong, right) = (&answer["queries"][0], &answer["queries"][1]);

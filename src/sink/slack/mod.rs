@@ -215,6 +215,14 @@ impl Sink for SlackSink {
             }
         }
     }
+
+    async fn is_there(&self) -> Result<(), SinkError> {
+        match &self.access {
+            Access::Token { .. } => self.check().await,
+            // What only resembles Slack may show whatever comes.
+            Access::Webhook(_) => Ok(()),
+        }
+    }
 }
 
 impl SlackSink {

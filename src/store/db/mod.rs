@@ -1,7 +1,8 @@
 //! The database behind the store, chosen by the URL: a file of SQLite, or a server of Postgres.
 //!
 //! All that differs between the two lies in this folder. Everything else writes `Statement`s that both understand, and gets back rows
-//! that either can fill. A fault is told as what to do about it: wait (`Unavailable`), or have a person mend it (`Unusable`).
+//! that either can fill. A fault is told as what to do about it: wait (`Unavailable`), have a person mend it (`Unusable`), or leave out
+//! what is at fault (`Rejected`).
 
 mod address;
 mod postgres;
@@ -265,7 +266,19 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
             _ => false,
         };
-        if passes { Self::Unavailable(err.to_string()) } else { Self::Unusable(err.to_string()) }
+        let is_of_data = match &err {
+            sqlx::Error::Database(err) => match postgres::state(err.as_ref()) {
+                Some(state) => postgres::is_of_data(state),
+                None => err.code().is_some_and(|code| sqlite::is_of_data(&code)),
+            },
+            sqlx::Error::Encode(_) => true,
+            _ => false,
+        };
+        match (passes, is_of_data) {
+            (true, _) => Self::Unavailable(err.to_string()),
+            (false, true) => Self::Rejected(err.to_string()),
+            (false, false) => Self::Unusable(err.to_string()),
+        }
     }
 }
 

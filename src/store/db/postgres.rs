@@ -267,6 +267,11 @@ pub(super) fn passes(state: &str) -> bool {
     (is_passing_class && state != DATABASE_DROPPED) || matches!(state, STANDBY | IDLE_IN_TRANSACTION | LOCKED | INPUT_OUTPUT)
 }
 
+/// Whether an error of this state is about what was to be written: values, constraints, and what is too large.
+pub(super) fn is_of_data(state: &str) -> bool {
+    ["22", "23", "54"].iter().any(|class| state.starts_with(class))
+}
+
 /// Whether a fault of the connection may pass by itself: a certificate that is refused will be refused again.
 pub(super) fn connection_passes(err: &std::io::Error) -> bool {
     err.get_ref().is_none_or(|inner| inner.downcast_ref::<rustls::Error>().is_none())
@@ -276,6 +281,7 @@ fn prefixed(what: &str, err: StoreError) -> StoreError {
     match err {
         StoreError::Unavailable(why) => StoreError::Unavailable(format!("{what}: {why}")),
         StoreError::Unusable(why) => StoreError::Unusable(format!("{what}: {why}")),
+        StoreError::Rejected(why) => StoreError::Rejected(format!("{what}: {why}")),
     }
 }
 
@@ -290,6 +296,12 @@ mod tests {
         }
         for state in ["57P04", "28P01", "3D000", "42501", "42P01", "23505", "23514", "22021", "54000", "XX001"] {
             assert!(!passes(state), "{state}");
+        }
+        for state in ["22021", "23505", "23514", "54000"] {
+            assert!(is_of_data(state), "{state}");
+        }
+        for state in ["28P01", "42501", "42P01", "3D000", "XX001", "53100", "57P04"] {
+            assert!(!is_of_data(state), "{state}");
         }
     }
 

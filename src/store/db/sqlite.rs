@@ -111,7 +111,7 @@ pub(super) fn arguments(values: Vec<Value<'_>>) -> Result<SqliteArguments, sqlx:
     Ok(arguments)
 }
 
-/// Whether an error of SQLite may pass by itself; the low byte is the kind, the rest the detail.
+/// Whether an error of SQLite may pass by itself.
 pub(super) fn passes(code: &str) -> bool {
     const BUSY: u32 = 5;
     const LOCKED: u32 = 6;
@@ -121,8 +121,20 @@ pub(super) fn passes(code: &str) -> bool {
     const FULL: u32 = 13;
     const CANNOT_OPEN: u32 = 14;
     const LOCK_PROTOCOL: u32 = 15;
-    let kind = code.parse::<u32>().map(|code| code & 0xff);
-    matches!(kind, Ok(BUSY | LOCKED | OUT_OF_MEMORY | INTERRUPTED | INPUT_OUTPUT | FULL | CANNOT_OPEN | LOCK_PROTOCOL))
+    matches!(kind(code), Some(BUSY | LOCKED | OUT_OF_MEMORY | INTERRUPTED | INPUT_OUTPUT | FULL | CANNOT_OPEN | LOCK_PROTOCOL))
+}
+
+/// Whether an error of SQLite is about what was to be written.
+pub(super) fn is_of_data(code: &str) -> bool {
+    const TOO_BIG: u32 = 18;
+    const CONSTRAINT: u32 = 19;
+    const MISMATCH: u32 = 20;
+    matches!(kind(code), Some(TOO_BIG | CONSTRAINT | MISMATCH))
+}
+
+/// The low byte; the rest is the detail.
+fn kind(code: &str) -> Option<u32> {
+    code.parse::<u32>().ok().map(|code| code & 0xff)
 }
 
 fn path(path: &str, data_dir: &Path) -> PathBuf {
@@ -157,6 +169,12 @@ mod tests {
         }
         for code in ["1", "8", "11", "19", "1555", "2067", "26", "none"] {
             assert!(!passes(code), "{code}");
+        }
+        for code in ["18", "19", "1555", "2067", "275", "20"] {
+            assert!(is_of_data(code) && !passes(code), "{code}");
+        }
+        for code in ["1", "8", "1032", "11", "26", "13", "none"] {
+            assert!(!is_of_data(code), "{code}");
         }
     }
 }

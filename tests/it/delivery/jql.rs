@@ -37,11 +37,12 @@ impl Site {
         let (away, seen) = (is_away.clone(), asked.clone());
         let answer = move |uri: Uri, body: Bytes| {
             let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-            let answer = match away.load(Ordering::Relaxed) && uri.path().ends_with("/match") {
+            let is_search = uri.path().ends_with("/search/jql");
+            let answer = match away.load(Ordering::Relaxed) && is_search {
                 true => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "errorMessages": ["away"] }))),
-                false => (StatusCode::OK, Json(said(uri.path(), &body))),
+                false => said(uri.path(), &body),
             };
-            if uri.path().ends_with("/match") {
+            if is_search {
                 seen.lock().expect("no panic").push(body);
             }
             async move { answer }
@@ -63,20 +64,24 @@ impl Site {
     }
 }
 
-fn said(path: &str, body: &Value) -> Value {
-    let list = |name: &str| body[name].as_array().cloned().unwrap_or_default();
-    let matched = |jql: &Value| match jql.as_str() {
-        Some("colour = red") => json!({ "matchedIssues": [], "errors": ["Field 'colour' does not exist."] }),
-        _ => {
-            let is_urgent = |id: &Value| id.as_u64().is_some_and(|id| id.is_multiple_of(2));
-            json!({ "matchedIssues": list("issueIds").into_iter().filter(is_urgent).collect::<Vec<_>>(), "errors": [] })
+fn said(path: &str, body: &Value) -> (StatusCode, Json<Value>) {
+    let taken = match path.rsplit('/').next() {
+        Some("jql") if body["jql"].as_str().is_some_and(|jql| jql.starts_with("(colour = red)")) => {
+            return (StatusCode::BAD_REQUEST, Json(json!({ "errorMessages": ["Field 'colour' does not exist."] })));
         }
-    };
-    match path.rsplit('/').next() {
-        Some("match") => json!({ "matches": list("jqls").iter().map(matched).collect::<Vec<_>>() }),
+        Some("jql") => {
+            let urgent = ids(body).into_iter().filter(|id| id.is_multiple_of(2));
+            json!({ "issues": urgent.map(|id| json!({ "id": id.to_string() })).collect::<Vec<_>>() })
+        }
         Some("myself") => json!({ "accountId": "1", "displayName": "Hub" }),
         _ => json!({ "issues": [], "issueErrors": [] }),
-    }
+    };
+    (StatusCode::OK, Json(taken))
+}
+
+/// The issues that a search asks for.
+fn ids(body: &Value) -> Vec<u64> {
+    body["reconcileIssues"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect()
 }
 
 fn sink() -> Arc<Scripted> {
@@ -116,15 +121,10 @@ async fn an_event_is_sent_where_jira_says_that_its_issue_matches() {
     world.finished(SOON).await.expect("all ends");
     assert_eq!(sink.taken("#a"), [2, 6]);
     assert_eq!(sink.taken("#b"), Vec::<u32>::new());
-    let ids: Vec<u64> = site
-        .asked()
-        .iter()
-        .flat_map(|asked| asked["issueIds"].as_array().cloned().unwrap_or_default())
-        .filter_map(|id| id.as_u64())
-        .collect();
+    let ids: Vec<u64> = site.asked().iter().flat_map(ids).collect();
     assert!(!ids.contains(&4) && !ids.contains(&6), "nobody asks where `when` does not hold, or the issue is gone: {ids:?}");
     assert_eq!(trace(&world, &running, "OPS-1").await, ["to a filtered the JQL of rule `to a` does not match"]);
-    let why = "the JQL of rule `to b` does not match: Jira of connection `acme` answered: Field 'colour' does not exist.";
+    let why = "the JQL of rule `to b` does not match: Jira of connection `acme` answered 400: Field 'colour' does not exist.";
     assert_eq!(trace(&world, &running, "OPS-3").await, [format!("to b filtered {why}")]);
     assert_eq!(trace(&world, &running, "OPS-6").await, ["to a filtered rule `to a` has a JQL, and the issue is deleted"]);
     let rows = world.store.journal(&name("team"), &[&event_id(1)]).await.expect("the journal");

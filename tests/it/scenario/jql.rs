@@ -45,7 +45,7 @@ async fn the_word_of_jira_decides_on_either_kind_of_site() {
         ends(2, "filtered", "the JQL of rule `docs` does not match").await;
 
         scene.jira.answer(|path, _| {
-            let is_asked = path.ends_with("/match") || path.ends_with("/search");
+            let is_asked = path.ends_with("/search/jql") || path.ends_with("/search");
             is_asked.then(|| (503, None, json!({ "errorMessages": ["down for maintenance"] })))
         });
         scene.simulation.perform("DOCS-4", Deed::Move("In Progress")).await;

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::fixtures::{Opened, Place, archive_row, event_id, journal_row, on_each_database, parked_row, sink};
 use super::tickets;
 
-on_each_database!(closing_commits_what_waits, without_a_handle_the_writer_ends,);
+on_each_database!(closing_commits_what_waits, without_a_handle_the_writer_ends, a_fault_of_the_database_is_not_looked_for_in_single_writes,);
 on_each_database!("multi_thread": everything_that_many_tasks_wrote_is_there, only_the_guilty_write_fails_and_nothing_of_it_stays, throughput);
 
 /// A window's worth: for each event an archive row, a journal row, a ticket and two changes.
@@ -70,12 +70,23 @@ async fn only_the_guilty_write_fails_and_nothing_of_it_stays(place: Place) {
     assert!(good.join_all().await.iter().all(Result::is_ok));
     let refused = guilty.join_all().await;
     assert_eq!(refused.len(), 30);
-    assert!(refused.iter().all(|answer| matches!(answer, Err(StoreError::Unusable(_)))), "{refused:?}");
+    assert!(refused.iter().all(|answer| matches!(answer, Err(StoreError::Rejected(_)))), "{refused:?}");
     assert_eq!(opened.store.archived_count().await, Ok(271));
     assert!(opened.store.archived(&event_id(13)).await.unwrap().is_none());
     assert!(opened.store.journal_of_events(&[event_id(13)]).await.unwrap().is_empty());
     assert!(opened.lines("SELECT id FROM changes WHERE id LIKE '13.%'").await.is_empty());
     opened.store.check().await.unwrap();
+}
+
+async fn a_fault_of_the_database_is_not_looked_for_in_single_writes(place: Place) {
+    let opened = Opened::new(&place).await;
+    opened.lines("DROP TABLE parked").await;
+    let parks = Write { park: vec![parked_row("d1", 1, "team", "#docs", ParkedState::Waiting)], ..Write::default() };
+    let records = Write { journal: vec![journal_row(2, "team", "#docs", Progress::Started)], ..Write::default() };
+    // On one thread both are handed over before the writer looks.
+    let answers = tokio::join!(opened.store.write(parks), opened.store.write(records));
+    assert!(matches!(answers, (Err(StoreError::Unusable(_)), Err(StoreError::Unusable(_)))), "{answers:?}");
+    assert!(opened.store.journal_of_events(&[event_id(2)]).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -161,7 +161,7 @@ async fn a_delivery_is_parked_once(place: Place) {
 
     let homeless = waiting("d7", 7, "A", "#docs", 1);
     let refused = opened.store.write(Write { park: vec![homeless], ..Write::default() }).await;
-    assert!(matches!(&refused, Err(StoreError::Unusable(why)) if why.contains("archive")), "{refused:?}");
+    assert!(matches!(&refused, Err(StoreError::Rejected(why)) if why.contains("archive")), "{refused:?}");
 }
 
 async fn dead_letters_are_retried_or_dropped(place: Place) {

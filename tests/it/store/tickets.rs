@@ -2,7 +2,7 @@
 
 use proptest::prelude::{Just, Strategy, any, prop};
 use proptest::test_runner::{Config, TestRunner};
-use ticketwire::store::{ChangeRow, CommentRow, ProjectRow, TicketEffect, TicketRow, UserRow, Version, Write};
+use ticketwire::store::{ChangeRow, CommentRow, HeldTicket, ProjectRow, TicketEffect, TicketRow, UserRow, Version, Write};
 
 use super::fixtures::{Opened, Place, acme, at, on_each_database};
 
@@ -266,7 +266,14 @@ async fn the_last_row_tells_the_level_and_what_is_held(place: Place) {
     assert_eq!(level("2").await, Some(Some("Staff only".into())), "also of a deleted ticket");
     assert_eq!(level("3").await, None, "a tombstone alone knows no level");
     assert_eq!(level("4").await, None);
-    assert_eq!(opened.store.tickets_held(&acme(), &["4", "3", "2", "1"]).await.unwrap(), ["1", "2"]);
+    opened
+        .write(Write { tickets: vec![project("OPS", None, Some("service_desk"), 1), snapshot("5", 1, 1, "WEB-5")], ..Write::default() })
+        .await;
+    let held = opened.store.tickets_held(&acme(), &["5", "4", "3", "2", "1"]).await.unwrap();
+    let told = |ticket: &HeldTicket| (ticket.id.clone(), ticket.is_whole, ticket.is_deleted, ticket.is_service);
+    let expected = [("1", true, false, true), ("2", true, true, true), ("3", false, true, true), ("5", true, false, false)];
+    assert_eq!(held.iter().map(told).collect::<Vec<_>>(), expected.map(|(id, whole, gone, service)| (id.to_owned(), whole, gone, service)));
+    assert_eq!(held[3].project_key.as_deref(), Some("WEB"));
     assert!(opened.store.tickets_held(&"other".parse().unwrap(), &["1"]).await.unwrap().is_empty());
 }
 

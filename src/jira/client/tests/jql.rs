@@ -1,4 +1,5 @@
-//! JQL of rules: one question for many issues and queries, never older than what it is for, and a query that is wrong hurts nobody else.
+//! JQL of rules: a search for each query among many issues, never older than what it is for, and a query that is wrong, slow or broken
+//! hurts no other.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -13,48 +14,44 @@ fn want_of(id: u32, jql: &str, after: Instant) -> Match {
     Match { issue_id: id.to_string(), jql: jql.into(), after }
 }
 
-/// `even` holds for even ids, `all` for all; what begins with `bad` is no JQL; issue 13 is gone.
+/// `even` holds for even ids, every other query for all; what begins with `bad` is no JQL; issue 13 is gone.
 fn holds(jql: &str, id: u64) -> bool {
-    id != 13 && (jql == "all" || (jql == "even" && id.is_multiple_of(2)))
+    jql != "even" || id.is_multiple_of(2)
 }
 
-fn matched(call: &Call) -> Response {
-    let ids: Vec<u64> = call.body["issueIds"].as_array().expect("ids").iter().filter_map(Value::as_u64).collect();
-    let of = |jql: &Value| {
-        let jql = jql.as_str().expect("JQL");
-        let found: Vec<u64> = ids.iter().copied().filter(|id| holds(jql, *id)).collect();
-        let errors = if jql.starts_with("bad") { vec![format!("Field '{jql}' does not exist.")] } else { Vec::new() };
-        json!({ "matchedIssues": found, "errors": errors })
-    };
-    let matches: Vec<Value> = call.body["jqls"].as_array().expect("queries").iter().map(of).collect();
-    Json(json!({ "matches": matches })).into_response()
+/// The query of a search, and the issues among which it asks; no query: which of them are there.
+fn split(whole: &str) -> (&str, Vec<u64>) {
+    let (jql, list) = whole.rsplit_once("id in (").unwrap_or((whole, ""));
+    let jql = jql.strip_suffix(") AND ").map_or(jql, |jql| jql.trim_start_matches('('));
+    (jql, list.trim_end_matches(')').split(',').filter_map(|id| id.parse().ok()).collect())
 }
 
-/// As Data Center: an issue that is gone fails a search that names it, unless it is lenient.
+/// An issue that is gone fails a search that names it.
 fn found(call: &Call) -> Response {
-    let whole = call.body["jql"].as_str().expect("JQL");
-    let (jql, list) = whole.trim_end_matches(')').split_once(") AND id in (").unwrap_or((whole, ""));
-    let jql = jql.trim_start_matches('(');
-    let ids: Vec<u64> = list.split(',').filter_map(|id| id.parse().ok()).collect();
-    if jql.starts_with("bad") || (call.body["validateQuery"] == true && ids.contains(&13)) {
+    let (jql, ids) = split(call.body["jql"].as_str().expect("JQL"));
+    if jql.starts_with("bad") || ids.contains(&13) {
         return status(400);
     }
     let issues: Vec<Value> = ids.into_iter().filter(|id| holds(jql, *id)).map(|id| json!({ "id": id.to_string() })).collect();
-    Json(json!({ "startAt": 0, "maxResults": 50, "total": issues.len(), "issues": issues })).into_response()
+    Json(json!({ "total": issues.len(), "issues": issues })).into_response()
+}
+
+fn is_search(call: &Call) -> bool {
+    call.path.ends_with("/search/jql") || call.path.ends_with("/search")
 }
 
 async fn answering() -> Server {
     let server = Server::start().await;
-    server.misbehave(|call| match call.path.rsplit('/').next() {
-        Some("match") => Some(matched(call)),
-        Some("search") => Some(found(call)),
-        _ => None,
-    });
+    server.misbehave(|call| is_search(call).then(|| found(call)));
     server
 }
 
-fn asked(server: &Server) -> Vec<Call> {
-    server.calls().into_iter().filter(|call| call.path.ends_with("/match") || call.path.ends_with("/search")).collect()
+/// What was searched for, in any order.
+fn asked(server: &Server) -> Vec<String> {
+    let calls = server.calls().into_iter().filter(is_search);
+    let mut asked: Vec<String> = calls.map(|call| call.body["jql"].as_str().expect("JQL").to_owned()).collect();
+    asked.sort_unstable();
+    asked
 }
 
 /// `yes`, `no`, `refused` or `waits`, one for each answer.
@@ -68,38 +65,140 @@ fn words(answers: &[Asked<bool>]) -> Vec<&'static str> {
     answers.iter().map(word).collect()
 }
 
+const BOTH: [Flavour; 2] = [Flavour::Cloud, Flavour::Datacenter];
+
 #[tokio::test]
-async fn one_call_carries_all_issues_and_queries_of_a_window() {
-    let server = answering().await;
-    let now = Instant::now();
-    let wants: Vec<Match> = ["even", "all", "bad"].into_iter().flat_map(|jql| (1..=3).map(move |id| want_of(id, jql, now))).collect();
-    let answers = cloud(&server).matches(&wants).await;
-    assert_eq!(words(&answers), ["no", "yes", "no", "yes", "yes", "yes", "refused", "refused", "refused"]);
-    let reason = answers[6].as_ref().expect_err("refused").to_string();
-    assert_eq!(reason, "Jira of connection `acme` answered: Field 'bad' does not exist.");
-    let calls = asked(&server);
-    assert_eq!(calls.len(), 1);
-    assert_eq!(calls[0].body, json!({ "issueIds": [1, 2, 3], "jqls": ["all", "bad", "even"] }));
+async fn a_query_is_asked_once_for_all_issues_of_a_window() {
+    for flavour in BOTH {
+        let server = answering().await;
+        let now = Instant::now();
+        let wants: Vec<Match> = ["even", "all"].into_iter().flat_map(|jql| (1..=3).map(move |id| want_of(id, jql, now))).collect();
+        let answers = client_of(&server, Some(flavour), limits()).matches(&wants).await;
+        assert_eq!(words(&answers), ["no", "yes", "no", "yes", "yes", "yes"], "{flavour:?}");
+        assert_eq!(asked(&server), ["(all) AND id in (1,2,3)", "(even) AND id in (1,2,3)"], "{flavour:?}");
+        let call = server.calls().into_iter().find(is_search).expect("a search");
+        let (path, ids) = match flavour {
+            Flavour::Cloud => ("/jira/rest/api/3/search/jql", json!([1, 2, 3])),
+            Flavour::Datacenter => ("/jira/rest/api/2/search", Value::Null),
+        };
+        assert_eq!((call.path.as_str(), &call.body["reconcileIssues"]), (path, &ids), "Cloud looks past its index");
+        assert_eq!((&call.body["fields"], &call.body["maxResults"]), (&json!(["id"]), &json!(3)));
+    }
 }
 
 #[tokio::test]
-async fn data_center_is_asked_once_for_each_query() {
+async fn one_question_carries_no_more_issues_than_jira_looks_at_itself() {
     let server = answering().await;
-    let now = Instant::now();
-    let wants: Vec<Match> = ["even", "all"].into_iter().flat_map(|jql| (1..=3).map(move |id| want_of(id, jql, now))).collect();
-    let jira = datacenter(&server);
-    assert_eq!(words(&jira.matches(&wants).await), ["no", "yes", "no", "yes", "yes", "yes"]);
-    let queries: Vec<Value> = asked(&server).iter().map(|call| call.body["jql"].clone()).collect();
-    assert_eq!(queries, [json!("(all) AND id in (1,2,3)"), json!("(even) AND id in (1,2,3)")]);
+    let wants: Vec<Match> = (101..=220).map(|id| want_of(id, "even", Instant::now())).collect();
+    let answers = cloud(&server).matches(&wants).await;
+    assert_eq!(words(&answers), ["no", "yes"].repeat(60));
+    let sizes: Vec<usize> = server.calls().iter().filter_map(|call| Some(call.body["reconcileIssues"].as_array()?.len())).collect();
+    assert_eq!(sizes, [50, 50, 20]);
+}
 
-    // An issue that is gone is no match, and spoils none beside it.
-    let wants = [want_of(12, "even", now), want_of(13, "even", now), want_of(12, "bad", now)];
-    assert_eq!(words(&jira.matches(&wants).await), ["yes", "no", "refused"]);
+#[tokio::test]
+async fn what_jira_does_not_take_and_what_is_gone_spoil_nothing_beside_them() {
+    for flavour in BOTH {
+        let server = answering().await;
+        let now = Instant::now();
+        let wants: Vec<Match> = ["even", "bad", "all"].into_iter().flat_map(|jql| (11..=14).map(move |id| want_of(id, jql, now))).collect();
+        let answers = client_of(&server, Some(flavour), limits()).matches(&wants).await;
+        let mut expected = vec!["no", "yes", "no", "yes"];
+        expected.extend(["refused"; 4]);
+        expected.extend(["yes", "yes", "no", "yes"]);
+        assert_eq!(words(&answers), expected, "{flavour:?}");
+        let reason = answers[4].as_ref().expect_err("refused").to_string();
+        assert_eq!(reason, "Jira of connection `acme` answered 400: It is so.");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_cut_is_asked_for_in_parts() {
+    for flavour in BOTH {
+        let server = Server::start().await;
+        server.misbehave(|call| {
+            let (_, ids) = split(call.body["jql"].as_str()?);
+            let issues: Vec<Value> = ids.iter().take(1).map(|id| json!({ "id": id.to_string() })).collect();
+            let is_cloud = call.path.ends_with("/jql");
+            let token = if is_cloud && ids.len() > 1 { json!("next") } else { Value::Null };
+            let total = if is_cloud { Value::Null } else { json!(ids.len()) };
+            is_search(call).then(|| Json(json!({ "issues": issues, "nextPageToken": token, "total": total })).into_response())
+        });
+        let wants: Vec<Match> = (1..=5).map(|id| want_of(id, "all", Instant::now())).collect();
+        let answers = client_of(&server, Some(flavour), limits()).matches(&wants).await;
+        assert_eq!(words(&answers), ["yes"; 5], "{flavour:?}");
+    }
+}
+
+/// Limits after which a query that is not answered is given up soon.
+fn impatient() -> Limits {
+    Limits { read: Duration::from_secs(1), call: Duration::from_secs(2), backoff_first: Duration::from_secs(20), ..limits() }
+}
+
+/// A Jira that never answers to the query `slow`.
+async fn dawdling() -> Server {
+    let server = Server::start().await;
+    server.misbehave(|call| is_search(call).then(|| found(call)));
+    server.ignore(|call| call.body["jql"].as_str().is_some_and(|jql| jql.starts_with("(slow)")));
+    server
+}
+
+#[tokio::test]
+async fn a_slow_query_holds_up_no_other_and_is_left_alone_for_a_while() {
+    for flavour in BOTH {
+        let server = dawdling().await;
+        let jira = client_of(&server, Some(flavour), impatient());
+        // Of many queries the slow one is neither the first nor the last.
+        let jqls = ["a", "b", "even", "slow", "x", "y", "z"];
+        let wants: Vec<Match> = jqls.iter().map(|jql| want_of(1, jql, Instant::now())).collect();
+        assert_eq!(words(&jira.matches(&wants).await), ["yes", "yes", "no", "waits", "yes", "yes", "yes"], "{flavour:?}");
+        let asked_before = asked(&server).len();
+        let again: Vec<Match> = jqls.iter().map(|jql| want_of(2, jql, Instant::now())).collect();
+        let answers = jira.matches(&again).await;
+        assert_eq!(words(&answers), ["yes", "yes", "yes", "waits", "yes", "yes", "yes"], "{flavour:?}");
+        assert!(matches!(answers[3], Err(JiraError::Unavailable { retry_after: Some(_), .. })), "{:?}", answers[3]);
+        assert_eq!(asked(&server).len() - asked_before, 6, "{flavour:?}: it is left alone");
+        assert!(one(&jira, 7, Some(Instant::now())).await.is_ok(), "{flavour:?}: the site is not paused");
+    }
+}
+
+#[tokio::test]
+async fn who_wants_something_else_does_not_wait_for_a_slow_query() {
+    let server = dawdling().await;
+    let jira = cloud(&server);
+    let (slow, quick) = ([want_of(1, "slow", Instant::now())], [want_of(1, "all", Instant::now())]);
+    let waiting = jira.matches(&slow);
+    let beside = async {
+        until("the slow query is asked", || asked(&server).len() == 1).await;
+        jira.matches(&quick).await
+    };
+    tokio::select! {
+        answers = waiting => panic!("the slow one was first: {answers:?}"),
+        answers = beside => assert_eq!(words(&answers), ["yes"]),
+    }
+}
+
+#[tokio::test]
+async fn a_query_that_breaks_jira_pauses_nothing_else() {
+    for code in [500, 504] {
+        let server = Server::start().await;
+        server.misbehave(move |call| {
+            let is_broken = call.body["jql"].as_str().is_some_and(|jql| jql.starts_with("(broken"));
+            is_search(call).then(|| if is_broken { status(code) } else { found(call) })
+        });
+        let jira = cloud(&server);
+        for number in 0..5 {
+            let wants = [want_of(2, &format!("broken {number}"), Instant::now())];
+            assert_eq!(words(&jira.matches(&wants).await), ["waits"], "{code}");
+        }
+        assert_eq!(asked(&server).len(), 5, "{code}: each was asked");
+        assert_eq!(words(&jira.matches(&[want_of(2, "even", Instant::now())]).await), ["yes"], "{code}");
+    }
 }
 
 #[tokio::test]
 async fn an_answer_serves_only_what_happened_before_it_was_asked() {
-    for flavour in [Flavour::Cloud, Flavour::Datacenter] {
+    for flavour in BOTH {
         let server = answering().await;
         let jira = client_of(&server, Some(flavour), limits());
         let before = Instant::now();
@@ -118,7 +217,7 @@ async fn who_comes_while_a_question_is_under_way_shares_the_next() {
     let jira = cloud(&server);
     let before = Instant::now();
     server.hold(true);
-    let first = [want_of(1, "all", before)];
+    let first = [want_of(1, "even", before)];
     let others: Vec<[Match; 1]> = (2..=9).map(|id| [want_of(id, "even", before)]).collect();
     let rest = async {
         until("the first call", || asked(&server).len() == 1).await;
@@ -130,29 +229,30 @@ async fn who_comes_while_a_question_is_under_way_shares_the_next() {
         tokio::join!(waiting, release).0
     };
     let (first, others) = tokio::join!(jira.matches(&first), rest);
-    assert_eq!((words(&first), words(&others.concat())), (vec!["yes"], ["yes", "no"].repeat(4)));
-    let calls = asked(&server);
+    assert_eq!((words(&first), words(&others.concat())), (vec!["no"], ["yes", "no"].repeat(4)));
+    let calls: Vec<Call> = server.calls().into_iter().filter(is_search).collect();
     assert_eq!(calls.len(), 2, "{calls:?}");
-    assert_eq!(calls[1].body["issueIds"], json!([2, 3, 4, 5, 6, 7, 8, 9]));
+    let mut ids: Vec<u64> = calls[1].body["reconcileIssues"].as_array().expect("ids").iter().filter_map(Value::as_u64).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, [2, 3, 4, 5, 6, 7, 8, 9]);
 }
 
 #[tokio::test]
 async fn what_is_no_answer_waits() {
-    for flavour in [Flavour::Cloud, Flavour::Datacenter] {
+    for flavour in BOTH {
         type Answer = Box<dyn Fn() -> Response + Send>;
-        let rows: [(Answer, &str); 8] = [
-            (Box::new(|| status(400)), "refused"),
+        let rows: [(Answer, &str); 7] = [
             (Box::new(|| status(403)), "waits"),
             (Box::new(|| status(404)), "waits"),
             (Box::new(|| status(429)), "waits"),
             (Box::new(|| status(500)), "waits"),
             (Box::new(|| status(503)), "waits"),
             (Box::new(page), "waits"),
-            (Box::new(|| Json(json!({ "matches": [] })).into_response()), "waits"),
+            (Box::new(|| Json(json!({ "values": [] })).into_response()), "waits"),
         ];
         for (answer, word) in rows {
             let server = Server::start().await;
-            server.misbehave(move |call| (call.path.ends_with("/match") || call.path.ends_with("/search")).then(&answer));
+            server.misbehave(move |call| is_search(call).then(&answer));
             let jira = client_of(&server, Some(flavour), limits());
             let answers = jira.matches(&[want_of(2, "even", Instant::now())]).await;
             assert_eq!(words(&answers), [word], "{flavour:?}: {answers:?}");
@@ -164,13 +264,14 @@ async fn what_is_no_answer_waits() {
 async fn a_no_counts_only_while_the_login_is_good() {
     let server = Server::start().await;
     server.misbehave(|call| match call.path.rsplit('/').next() {
-        Some("match") => Some(matched(call)),
+        Some("jql") => Some(found(call)),
         Some("myself") => Some(status(401)),
         _ => None,
     });
     let jira = cloud(&server);
     assert_eq!(words(&jira.matches(&[want_of(2, "even", Instant::now())]).await), ["yes"]);
-    assert_eq!(words(&jira.matches(&[want_of(1, "even", Instant::now())]).await), ["waits"]);
+    let no = jira.matches(&[want_of(1, "even", Instant::now())]).await;
+    assert!(no.iter().all(is_unauthorized), "{no:?}");
     let odd = Match { issue_id: "../1".into(), ..want_of(1, "even", Instant::now()) };
     assert_eq!(words(&jira.matches(&[odd]).await), ["refused"]);
 }

@@ -86,12 +86,44 @@ async fn talk_is_public_restricted_internal_or_gone() {
         ("4", Ok(Talk::Gone)),
         ("5", Ok(Talk::Gone)),
     ] {
-        assert_eq!(jira.comment("7", id, began).await, expected, "{id}");
+        assert_eq!(jira.comment("7", id, false, began).await, expected, "{id}");
     }
     assert_eq!(jira.worklog("7", "1", began).await, there(Some("somebody"), false));
     for (issue, comment) in [("7", "../8"), ("OPS-7", "1"), ("7", "")] {
-        assert!(matches!(jira.comment(issue, comment, began).await, Err(JiraError::Refused { .. })));
+        assert!(matches!(jira.comment(issue, comment, true, began).await, Err(JiraError::Refused { .. })));
     }
     server.misbehave(|call| Some(status(if call.path.ends_with("/myself") { 401 } else { 404 })));
-    assert!(is_unauthorized(&datacenter(&server).comment("7", "1", Instant::now()).await), "gone is said only while the login is good");
+    let doubtful = datacenter(&server).comment("7", "1", false, Instant::now()).await;
+    assert!(is_unauthorized(&doubtful), "gone is said only while the login is good");
+}
+
+#[tokio::test]
+async fn a_comment_is_read_once_and_its_property_only_where_it_does_not_say() {
+    let server = Server::start().await;
+    server.misbehave(|call| {
+        let property = |internal: bool| json!({ "key": "sd.public.comment", "value": { "internal": internal } });
+        let said = match call.path.trim_start_matches("/jira/rest/api/2/") {
+            "issue/7/comment/1" => json!({ "id": "1", "jsdPublic": false }),
+            "issue/7/comment/2" => json!({ "id": "2", "jsdPublic": true }),
+            "issue/7/comment/3" | "issue/7/comment/4" | "issue/7/comment/5" => json!({ "id": "3" }),
+            "comment/3/properties/sd.public.comment" => property(true),
+            "comment/4/properties/sd.public.comment" => property(false),
+            _ => return None,
+        };
+        Some(Json(said).into_response())
+    });
+    let (jira, began) = (datacenter(&server), Instant::now());
+    let there = |is_internal| Ok(Talk::There { visible_to: None, is_internal });
+    // How often it asks: the last has no property, so that the login is looked at, too.
+    for (id, is_internal, calls) in [("1", true, 1), ("2", false, 1), ("3", true, 2), ("4", false, 2), ("5", false, 3)] {
+        let before = server.calls().len();
+        assert_eq!(jira.comment("7", id, true, began).await, there(is_internal), "{id}");
+        assert_eq!(server.calls().len() - before, calls, "{id}: {:?}", server.paths());
+    }
+    assert_eq!(jira.comment("7", "3", false, began).await, there(false), "nobody asked whether it is a note");
+    server.misbehave(|call| {
+        let is_property = call.path.ends_with("sd.public.comment");
+        Some(if is_property { status(503) } else { Json(json!({ "id": "3" })).into_response() })
+    });
+    assert!(is_unavailable(&jira.comment("7", "3", true, Instant::now()).await), "what cannot be asked is not public");
 }

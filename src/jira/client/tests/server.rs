@@ -26,12 +26,14 @@ pub(super) struct Call {
 }
 
 type Whim = Box<dyn Fn(&Call) -> Option<Response> + Send>;
+type Ignored = Box<dyn Fn(&Call) -> bool + Send>;
 
 #[derive(Default)]
 struct Inside {
     calls: Mutex<Vec<Call>>,
     hidden: Mutex<HashSet<String>>,
     whim: Mutex<Option<Whim>>,
+    ignored: Mutex<Option<Ignored>>,
     held: watch::Sender<bool>,
 }
 
@@ -74,6 +76,11 @@ impl Server {
         *self.inside.whim.lock().unwrap() = Some(Box::new(whim));
     }
 
+    /// Never answers to these.
+    pub(super) fn ignore(&self, ignored: impl Fn(&Call) -> bool + Send + 'static) {
+        *self.inside.ignored.lock().unwrap() = Some(Box::new(ignored));
+    }
+
     pub(super) fn behave(&self) {
         *self.inside.whim.lock().unwrap() = None;
     }
@@ -110,6 +117,10 @@ async fn answer(State(inside): State<Arc<Inside>>, method: Method, uri: Uri, hea
     inside.calls.lock().unwrap().push(call.clone());
     let mut held = inside.held.subscribe();
     held.wait_for(|held| !held).await.expect("the server lives");
+    let is_ignored = inside.ignored.lock().unwrap().as_ref().is_some_and(|ignored| ignored(&call));
+    if is_ignored {
+        std::future::pending::<()>().await;
+    }
     let whim = inside.whim.lock().unwrap().as_ref().and_then(|whim| whim(&call));
     whim.unwrap_or_else(|| truth(&inside, &call))
 }

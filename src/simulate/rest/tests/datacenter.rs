@@ -98,7 +98,7 @@ async fn what_only_cloud_has_is_not_there() {
         ("/rest/api/3/issue/bulkfetch", Some(json!({ "issueIdsOrKeys": ["DOCS-1"] }))),
         ("/rest/api/2/search/jql?jql=project%3DDOCS", None),
         ("/rest/api/2/search/approximate-count", Some(json!({ "jql": "project = DOCS" }))),
-        ("/rest/api/2/jql/match", Some(json!({ "issueIds": [1], "jqls": ["project = DOCS"] }))),
+        ("/rest/api/2/jql/parse", Some(json!({ "queries": ["project = DOCS"] }))),
         ("/rest/api/2/comment/list", Some(json!({ "ids": [1] }))),
         ("/rest/api/2/issue/DOCS-1/changelog", None),
         ("/rest/api/2/issue/DOCS-1/comment/1/properties/sd.public.comment", None),
