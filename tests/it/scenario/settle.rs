@@ -9,7 +9,7 @@ use ticketwire::simulate::{Deed, Flavour};
 use crate::stage::{Scene, Stage, Story, until};
 
 const LIMIT: Duration = Duration::from_secs(30);
-const RULE: &str = "[rule.all]\nwhen = 'event.issue != null'\nsend = [{ to = \"team\", settle = \"3s\", thread = \"issue\" }]\n";
+const RULE: &str = "[rule.all]\nwhen = 'event.issue != null'\nsend = [{ to = \"team\", settle = \"5s\", thread = \"issue\" }]\n";
 
 /// The outcomes at the Slack sink, and why.
 async fn outcomes(stage: &Stage, key: &str) -> Vec<(String, String)> {

@@ -92,12 +92,12 @@ async fn lanes_move_between_processes_and_nothing_is_skipped() {
     let third = Arc::new(cluster.open().await.expect("opened"));
     tasks.spawn("works", work("third", Arc::clone(&third), Arc::clone(&shown), tasks.clone()));
     reached(0.6).await;
-    second.close(Duration::from_secs(20)).await.expect("closed");
+    second.close(Duration::from_secs(60)).await.expect("closed");
     reached(1.0).await;
     for queue in [&first, &third] {
-        queue.close(Duration::from_secs(20)).await.expect("closed");
+        queue.close(Duration::from_secs(60)).await.expect("closed");
     }
-    assert!(tasks.stop(Duration::from_secs(20)).await);
+    assert!(tasks.stop(Duration::from_secs(60)).await);
     let mut repeats = 0;
     for (subject, ids) in shown.by_issue.lock().expect("no panic").iter() {
         let issue = subject.strip_prefix("OPS-").and_then(|id| id.parse().ok()).expect("an issue");
