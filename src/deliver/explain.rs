@@ -233,8 +233,8 @@ fn of_decision(sink: &SinkName, decision: Decision, winner: Option<&Arc<str>>, i
 
 #[cfg(test)]
 mod tests {
+    use super::super::journal::tests::parked;
     use super::*;
-    use crate::event::PartitionKey;
 
     fn journal(number: u32, progress: Progress, reason: Option<&str>) -> JournalRow {
         let connection = "acme".parse().expect("a name");
@@ -247,23 +247,6 @@ mod tests {
             at: Timestamp::from_ms(5_000),
             attempts: 1,
             unclean_runs: 0,
-        }
-    }
-
-    fn parked(of: &JournalRow) -> ParkedRow {
-        ParkedRow {
-            id: ParkedRow::new_id(),
-            key: of.key.clone(),
-            rule: of.rule.clone(),
-            lane: LaneId(0),
-            position: Position(1),
-            partition_key: PartitionKey::known("acme/issue/1"),
-            state: ParkedState::Waiting,
-            not_before: of.at,
-            attempts: 1,
-            first_at: of.at,
-            last_at: of.at,
-            reason: "it waits".into(),
         }
     }
 

@@ -108,7 +108,7 @@ fn by_event(write: Write) -> (BTreeMap<EventId, Write>, Write) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::store::{DeliveryKey, Ended, JournalRow, ParkedRow, ParkedState, Progress, Settings};
 
@@ -125,12 +125,12 @@ mod tests {
         }
     }
 
-    /// The archive does not hold its event, so the store will never take it.
-    fn parked(of: &JournalRow) -> ParkedRow {
+    /// That delivery, waiting. The archive does not hold its event, so the store will never take it.
+    pub(in crate::deliver) fn parked(of: &JournalRow) -> ParkedRow {
         ParkedRow {
             id: ParkedRow::new_id(),
             key: of.key.clone(),
-            rule: None,
+            rule: of.rule.clone(),
             lane: crate::event::LaneId(0),
             position: crate::event::Position(1),
             partition_key: crate::event::PartitionKey::known("acme/issue/1"),

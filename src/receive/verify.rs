@@ -88,16 +88,16 @@ impl Verifier {
         Self { keys, token: proof.token.clone(), basic: proof.basic.clone() }
     }
 
-    /// Everything but whether the signature fits the body: so a sender that cannot be proven is refused before its body is read.
-    pub(super) fn check_before_body(&self, credentials: Credentials<'_>) -> Result<(), NotProven> {
+    /// Everything but whether the signature fits the body: so a sender that cannot be proven is refused before its body is read. Returns
+    /// the signature, where one is due.
+    pub(super) fn check_before_body(&self, credentials: Credentials<'_>) -> Result<Option<Signature>, NotProven> {
         self.check_token(credentials.token)?;
         self.check_basic(credentials.authorization)?;
-        self.signature(credentials).map(|_| ())
+        self.signature(credentials)
     }
 
     pub fn verify<T: AsRef<[u8]>>(&self, body: T, credentials: Credentials<'_>) -> Result<Verified<T>, NotProven> {
-        self.check_before_body(credentials)?;
-        if let Some(signature) = self.signature(credentials)? {
+        if let Some(signature) = self.check_before_body(credentials)? {
             self.check_signature(body.as_ref(), &signature)?;
         }
         Ok(Verified(body))
@@ -143,7 +143,7 @@ impl Verifier {
 }
 
 /// `METHOD=DIGEST`, as the header says.
-struct Signature {
+pub(super) struct Signature {
     method: Method,
     digest: Vec<u8>,
 }
@@ -244,9 +244,9 @@ mod tests {
             (Some("formless"), Some("token-1"), Err(NotProven::Malformed)),
             (None, Some("token-1"), Err(NotProven::NoSignature)),
         ] {
-            assert_eq!(both.check_before_body(claims(header.map(str::as_bytes), token)), expected, "{header:?}");
+            assert_eq!(both.check_before_body(claims(header.map(str::as_bytes), token)).map(drop), expected, "{header:?}");
         }
-        assert_eq!(verifier(&[], None).check_before_body(Credentials::default()), Ok(()));
+        assert_eq!(verifier(&[], None).check_before_body(Credentials::default()).map(drop), Ok(()));
     }
 
     #[test]
