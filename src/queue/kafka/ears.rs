@@ -59,8 +59,12 @@ impl Ears {
     }
 
     /// From now on nobody polls for news: changes of the group are answered within the callback, because closing the client waits for that.
-    pub(super) fn close(&self) {
-        self.heard().is_closing = true;
+    /// It waits just so for the answer to those that were heard before and are still unanswered, which this returns.
+    #[must_use]
+    pub(super) fn close(&self) -> Vec<News> {
+        let mut heard = self.heard();
+        heard.is_closing = true;
+        heard.news.drain(..).collect()
     }
 
     fn heard(&self) -> MutexGuard<'_, Heard> {
@@ -93,9 +97,14 @@ impl ConsumerContext for Ears {
             return;
         }
         drop(heard);
-        let answered = if is_assigned { consumer.incremental_assign(list) } else { consumer.incremental_unassign(list) };
-        if let Err(err) = answered {
-            tracing::debug!("a change of the group came while it was left: {err}");
-        }
+        answer(consumer, is_assigned, list);
+    }
+}
+
+/// Agrees to a change of the group that comes while it is left.
+pub(super) fn answer(consumer: &BaseConsumer<Ears>, is_assigned: bool, list: &TopicPartitionList) {
+    let answered = if is_assigned { consumer.incremental_assign(list) } else { consumer.incremental_unassign(list) };
+    if let Err(err) = answered {
+        tracing::debug!("a change of the group came while it was left: {err}");
     }
 }

@@ -16,7 +16,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tokio::time::Instant;
 
 use super::clients::{Asking, Clients};
-use super::ears::{Ears, News};
+use super::ears::{self, Ears, News};
 use super::fault::Fault;
 use super::offsets::{self, Span, list_with};
 use super::shared::Place;
@@ -104,7 +104,7 @@ impl Member {
         self.let_go(&consumer, ears, self.assigned.clone(), if is_lost { Duration::ZERO } else { CLOSED_WITHIN }, is_lost);
         self.committing = None;
         self.place.set_consumer(None);
-        ears.close();
+        answer_the_rest(&consumer, ears, &self.topic);
         // The sources are gone: this is the last of it, unless somebody asks something of it right now.
         drop(consumer);
     }
@@ -308,6 +308,17 @@ impl Member {
     }
 }
 
+/// A change of the group that came at the very end: if nobody answered it, the client's end would wait for that for ever.
+fn answer_the_rest(consumer: &Asking, ears: &Ears, topic: &str) {
+    for news in ears.close() {
+        match news {
+            News::Assigned(partitions) => ears::answer(consumer, true, &list(topic, &partitions)),
+            News::Revoked(partitions) => ears::answer(consumer, false, &list(topic, &partitions)),
+            News::Committed(_) => {}
+        }
+    }
+}
+
 /// Where to go on, and how many records are gone for good.
 fn resume(known: Option<i64>, span: Span) -> (i64, u64) {
     match known {
@@ -339,7 +350,40 @@ fn list(topic: &str, partitions: &[i32]) -> rdkafka::TopicPartitionList {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
+    use rdkafka::mocking::MockCluster;
+
     use super::*;
+    use crate::queue::kafka::Settings;
+    use crate::queue::kafka::names::Names;
+
+    #[test]
+    fn a_client_ends_though_its_group_changed_at_the_last_moment() {
+        let imitation = MockCluster::new(1).unwrap();
+        let names = Names::new("road");
+        imitation.create_topic(names.topic(), 4, 1).unwrap();
+        let broker = Settings::default().broker(&format!("kafka://{}", imitation.bootstrap_servers()), None).unwrap();
+        let (consumer, ears) = Clients::new(&broker, &names).member(&"docs".parse().unwrap()).unwrap();
+        consumer.subscribe(&[names.topic()]).unwrap();
+        let hear = || loop {
+            consumer.poll(Duration::from_millis(10));
+            if let Some(news) = ears.news() {
+                break news;
+            }
+        };
+        let News::Assigned(lanes) = hear() else { panic!("it has lanes first") };
+        consumer.incremental_assign(&list(names.topic(), &lanes)).unwrap();
+        consumer.unsubscribe();
+        ears.put_back(vec![hear()]);
+        let (tell, ended) = mpsc::channel();
+        std::thread::spawn(move || {
+            answer_the_rest(&consumer, &ears, names.topic());
+            drop(consumer);
+            tell.send(())
+        });
+        ended.recv_timeout(Duration::from_secs(30)).expect("it ended");
+    }
 
     #[test]
     fn what_is_gone_is_counted_and_what_is_left_is_read() {

@@ -29,6 +29,7 @@ const ROOM_EVERY: Duration = Duration::from_millis(10);
 const NUMBERED_AFTER: Duration = Duration::from_millis(650);
 
 const CLOSED: &str = "it is closed";
+const UNPROVEN: &str = "the broker does not say where it is stored";
 
 type Way = FutureProducer<Ears>;
 
@@ -143,8 +144,13 @@ impl Publisher {
     }
 
     /// Err of the outer result: the producer is gone.
+    ///
+    /// Only an offset proves that a record is stored. The client reports success without one for a record that the broker refused, if it
+    /// has taken a later one of the same partition: it holds that a broker takes a producer's records in order or not at all, which does
+    /// not apply to the first ones in a partition that just comes up.
     fn stored<E>(&self, way: &Way, report: Result<OwnedDeliveryResult, E>) -> Result<(), Refusal> {
         match report {
+            Ok(Ok(delivery)) if delivery.offset < 0 => Err(Refusal::Fault(Fault::Passing(UNPROVEN.to_owned()))),
             Ok(Ok(_)) => Ok(()),
             Ok(Err((err, _))) => Err(self.refuse(way, &err)),
             Err(_) => Err(Refusal::Fault(Fault::Passing(CLOSED.to_owned()))),

@@ -34,7 +34,8 @@ fn assert_all_in_order(accepted: &BTreeMap<u64, Vec<String>>, came: &[Came]) {
     for ids in accepted.values() {
         let of_issue: Vec<&str> =
             came.iter().map(|came| came.attributes["id"].as_str()).filter(|id| ids.iter().any(|own| own == id)).collect();
-        assert_eq!(of_issue, ids.iter().map(String::as_str).collect::<Vec<_>>());
+        let all = || came.iter().map(|came| came.attributes["id"].as_str()).collect::<Vec<_>>();
+        assert_eq!(of_issue, ids.iter().map(String::as_str).collect::<Vec<_>>(), "all {} that came: {:#?}", came.len(), all());
     }
     for came in came {
         let data = came.data.as_object().expect("an object");

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 use ticketwire::queue::{PublishError, Queue, QueueError};
 
 use super::super::cluster::options;
+use super::published::read_all;
 use super::*;
 
 const ISSUES: u32 = 8;
@@ -61,6 +63,29 @@ async fn what_is_acknowledged_survives_a_broker_that_comes_and_goes() {
         }
     })
     .await;
+}
+
+/// The broker refuses the first record of a partition that just comes up, and takes the next, which is under way by then: the client
+/// reports success for both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_record_is_not_taken_for_stored_because_the_next_is() {
+    let cluster = Cluster::mock();
+    let mock = cluster.mock.as_ref().expect("the imitation");
+    let queue = cluster.open().await.expect("opened");
+    mock.broker_round_trip_time(-1, Duration::from_millis(300)).expect("a slow broker");
+    mock.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART]);
+    let next = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        queue.publish(vec![event(7, 1)]).await
+    };
+    let (first, second) = tokio::join!(queue.publish(vec![event(7, 0)]), next);
+    assert!(matches!(&first, Err(PublishError::Unavailable(why)) if why.contains("does not say where")), "{first:?}");
+    second.expect("published");
+    mock.broker_round_trip_time(-1, Duration::ZERO).expect("a fast broker");
+    queue.publish(vec![event(7, 2)]).await.expect("published");
+    let stored: Vec<_> = read_all(&cluster, 2).into_iter().map(|(_, _, headers, _)| headers["ce_id"].clone()).collect();
+    assert_eq!(stored, ids_of(&[event(7, 1), event(7, 2)]));
+    close(queue).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,7 +17,7 @@ use super::super::cluster::options;
 use super::*;
 
 /// Everything on the topic, as another service reads it.
-fn read_all(cluster: &Cluster, expected: usize) -> Vec<(i32, String, BTreeMap<String, String>, Value)> {
+pub(super) fn read_all(cluster: &Cluster, expected: usize) -> Vec<(i32, String, BTreeMap<String, String>, Value)> {
     let consumer: BaseConsumer = cluster.stranger().set("group.id", "nobody").create().expect("a client");
     let mut list = TopicPartitionList::new();
     for lane in lane_count().lanes() {
