@@ -7,14 +7,14 @@ use super::views::{DeadQuery, ReplayOrder, Selection};
 
 /// What was ordered, on its way from the answer to the log.
 #[derive(Clone)]
-pub(super) struct Ordered(pub(super) String);
+pub(super) struct AuditNote(pub(super) String);
 
 /// Ids that are named one by one.
 const IDS_MAX: usize = 10;
 
 /// The answer to an order, with what the log is to say of it.
-pub(super) fn noted(order: String, mut answer: Response) -> Response {
-    answer.extensions_mut().insert(Ordered(order));
+pub(super) fn with_audit_note(order: String, mut answer: Response) -> Response {
+    answer.extensions_mut().insert(AuditNote(order));
     answer
 }
 

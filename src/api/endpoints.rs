@@ -9,8 +9,8 @@ use super::views::{
     ReplayView, RuleView, Selection, ShadowView, ShownDeadLetter, ShownEvent, SinkView,
 };
 
-/// Where the closed part begins.
-pub(super) const CLOSED: &str = "/api/v1";
+/// What lies below it needs a token.
+pub(super) const API_PREFIX: &str = "/api/v1";
 
 pub(super) struct Endpoint {
     pub(super) method: Method,
@@ -69,8 +69,8 @@ impl Endpoint {
     }
 
     /// Whether it is answered without a token.
-    pub(super) fn is_open(&self) -> bool {
-        !self.path.starts_with(CLOSED)
+    pub(super) fn is_public(&self) -> bool {
+        !self.path.starts_with(API_PREFIX)
     }
 }
 

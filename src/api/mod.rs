@@ -1,12 +1,12 @@
 //! The admin listener: metrics and health for machines, the API for people and the command line. Closed but for three paths.
 //!
-//! It commands nothing itself: what it orders are rows in the store that the rooms concerned obey (`Operations`).
+//! It commands nothing itself: what it orders are rows in the store that the rooms concerned carry out (`Operations`).
 //! One table of endpoints makes the router and the OpenAPI document.
 
-mod access;
-mod asked;
 mod audit;
+mod auth;
 mod endpoints;
+mod extract;
 mod openapi;
 mod operations;
 mod problem;
@@ -15,7 +15,7 @@ mod server;
 mod settings;
 mod views;
 
-pub use access::{Access, TOKEN_FILE, own_token};
+pub use auth::{AdminAuth, TOKEN_FILE, load_or_create_token};
 pub use operations::{OperationError, Operations};
 pub use routes::router;
 pub use server::serve;

@@ -82,7 +82,7 @@ fn operation(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
     if let Some(shape) = endpoint.body {
         operation["requestBody"] = json!({ "content": { "application/json": { "schema": shape(generator) } } });
     }
-    if endpoint.is_open() {
+    if endpoint.is_public() {
         operation["security"] = json!([]);
     }
     operation
@@ -114,7 +114,7 @@ fn name(endpoint: &Endpoint) -> String {
         Method::Get => "get",
         Method::Post => "post",
     };
-    let path = endpoint.path.strip_prefix(endpoints::CLOSED).unwrap_or(endpoint.path);
+    let path = endpoint.path.strip_prefix(endpoints::API_PREFIX).unwrap_or(endpoint.path);
     let words = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     std::iter::once(method).chain(words).collect::<Vec<_>>().join("_")
 }

@@ -15,9 +15,9 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::access::Access;
-use super::asked::{Asked, Told};
-use super::audit::{self, Ordered, noted};
+use super::audit::{self, AuditNote, with_audit_note};
+use super::auth::AdminAuth;
+use super::extract::{JsonBody, QueryParams};
 use super::operations::{OperationError, Operations, Outcome};
 use super::problem::Problem;
 use super::views::{Counted, DeadQuery, EventQuery, Page, ReplayOrder, Selection, ShadowQuery};
@@ -90,10 +90,10 @@ pub(super) struct Pruning {
     dry_run: bool,
 }
 
-pub fn router(operations: Shared, access: Arc<Access>) -> Router {
+pub fn router(operations: Shared, auth: Arc<AdminAuth>) -> Router {
     let (mut open, mut closed) = (Router::new(), Router::new());
     for endpoint in endpoints::all() {
-        match endpoint.path.strip_prefix(endpoints::CLOSED) {
+        match endpoint.path.strip_prefix(endpoints::API_PREFIX) {
             Some(path) => closed = closed.route(path, endpoint.route),
             None => open = open.route(endpoint.path, endpoint.route),
         }
@@ -102,26 +102,26 @@ pub fn router(operations: Shared, access: Arc<Access>) -> Router {
         .method_not_allowed_fallback(|| async { Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this resource does not take that method") })
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "no such resource") })
         .layer(axum::extract::DefaultBodyLimit::max(BODY_MAX))
-        .layer(middleware::from_fn_with_state(access, guard));
-    open.nest(endpoints::CLOSED, closed)
+        .layer(middleware::from_fn_with_state(auth, authenticate));
+    open.nest(endpoints::API_PREFIX, closed)
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "nothing is here") })
         .with_state(operations)
 }
 
 /// Stands before every path of the API, known or not. What is not only a look is written down: who, what, and how it ended.
-async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
-    let token = match access.check(request.headers()) {
+async fn authenticate(State(auth): State<Arc<AdminAuth>>, request: Request, next: Next) -> Response {
+    let token = match auth.check(request.headers()) {
         Ok(token) => token,
         Err(problem) => return problem.into_response(),
     };
     if request.method() == Method::GET || request.method() == Method::HEAD {
         return next.run(request).await;
     }
-    let (method, path) = (request.method().clone(), format!("{}{}", endpoints::CLOSED, request.uri().path()));
+    let (method, path) = (request.method().clone(), format!("{}{}", endpoints::API_PREFIX, request.uri().path()));
     let response = next.run(request).await;
     let status = response.status().as_u16();
-    let order = response.extensions().get::<Ordered>().filter(|order| !order.0.is_empty());
-    let order = order.map(|Ordered(order)| format!(": {order}")).unwrap_or_default();
+    let order = response.extensions().get::<AuditNote>().filter(|order| !order.0.is_empty());
+    let order = order.map(|AuditNote(order)| format!(": {order}")).unwrap_or_default();
     let what = format!("admin token {token}: {method} {path}, answered {status}{order}");
     tracing::info!(target: "ticketwire::audit", token, %method, path, status, "{what}");
     response
@@ -149,20 +149,24 @@ pub(super) async fn trace(State(operations): State<Shared>, Path(key): Path<Stri
     answer(operations.trace(&key).await)
 }
 
-pub(super) async fn events(State(operations): State<Shared>, Asked(page): Asked<EventPage>) -> Response {
+pub(super) async fn events(State(operations): State<Shared>, QueryParams(page): QueryParams<EventPage>) -> Response {
     let limit = page.limit.unwrap_or(EVENTS_LIMIT).clamp(1, LIMIT);
     paged(operations.events(&page.which, page.cursor.as_deref(), limit).await, "events", limit, &page.which)
 }
 
-pub(super) async fn event(State(operations): State<Shared>, Path(id): Path<String>, Asked(with): Asked<WithRaw>) -> Response {
+pub(super) async fn event(State(operations): State<Shared>, Path(id): Path<String>, QueryParams(with): QueryParams<WithRaw>) -> Response {
     answer(operations.event(&id, with.raw).await)
 }
 
-pub(super) async fn tail(State(operations): State<Shared>, Asked(which): Asked<EventQuery>, headers: header::HeaderMap) -> Response {
+pub(super) async fn tail(
+    State(operations): State<Shared>,
+    QueryParams(which): QueryParams<EventQuery>,
+    headers: header::HeaderMap,
+) -> Response {
     let after = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let events = match operations.tail(which, after).await {
         Ok(events) => events,
-        Err(err) => return refused(err).into_response(),
+        Err(err) => return Problem::from(err).into_response(),
     };
     let told = events.map(|(mark, row)| {
         let event = Event::default().id(mark.to_string()).json_data(&row);
@@ -172,7 +176,7 @@ pub(super) async fn tail(State(operations): State<Shared>, Asked(which): Asked<E
     Sse::new(told).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response()
 }
 
-pub(super) async fn dead_letters(State(operations): State<Shared>, Asked(page): Asked<LetterPage>) -> Response {
+pub(super) async fn dead_letters(State(operations): State<Shared>, QueryParams(page): QueryParams<LetterPage>) -> Response {
     let limit = page.limit.unwrap_or(LIMIT).clamp(1, LIMIT);
     paged(operations.dead_letters(&page.which, page.cursor.as_deref(), limit).await, "dead-letters", limit, &page.which)
 }
@@ -181,27 +185,27 @@ pub(super) async fn dead_letter(State(operations): State<Shared>, Path(id): Path
     answer(operations.dead_letter(&id).await)
 }
 
-pub(super) async fn retry_dead(State(operations): State<Shared>, Told(which): Told<Selection>) -> Response {
-    noted(audit::selection(&which), answer(counted(operations.retry_dead(&which).await, &which)))
+pub(super) async fn retry_dead(State(operations): State<Shared>, JsonBody(which): JsonBody<Selection>) -> Response {
+    with_audit_note(audit::selection(&which), answer(counted(operations.retry_dead(&which).await, &which)))
 }
 
-pub(super) async fn drop_dead(State(operations): State<Shared>, Told(which): Told<Selection>) -> Response {
-    noted(audit::selection(&which), answer(counted(operations.drop_dead(&which).await, &which)))
+pub(super) async fn drop_dead(State(operations): State<Shared>, JsonBody(which): JsonBody<Selection>) -> Response {
+    with_audit_note(audit::selection(&which), answer(counted(operations.drop_dead(&which).await, &which)))
 }
 
 /// 202: the lanes' workers take it up, and `replays/{id}` says how far they are.
-pub(super) async fn order_replay(State(operations): State<Shared>, Told(order): Told<ReplayOrder>) -> Response {
+pub(super) async fn order_replay(State(operations): State<Shared>, JsonBody(order): JsonBody<ReplayOrder>) -> Response {
     let answered = match operations.order_replay(&order).await {
         Ok(replay) => {
-            let place = [(header::LOCATION, format!("{}/replays/{}", endpoints::CLOSED, replay.id))];
+            let place = [(header::LOCATION, format!("{}/replays/{}", endpoints::API_PREFIX, replay.id))];
             (StatusCode::ACCEPTED, place, Json(replay)).into_response()
         }
-        Err(err) => refused(err).into_response(),
+        Err(err) => Problem::from(err).into_response(),
     };
-    noted(audit::replay(&order), answered)
+    with_audit_note(audit::replay(&order), answered)
 }
 
-pub(super) async fn replays(State(operations): State<Shared>, Asked(page): Asked<Limited>) -> Response {
+pub(super) async fn replays(State(operations): State<Shared>, QueryParams(page): QueryParams<Limited>) -> Response {
     answer(operations.replays(page.limit.unwrap_or(LIMIT).min(LIMIT)).await)
 }
 
@@ -225,16 +229,20 @@ pub(super) async fn sink(State(operations): State<Shared>, Path(name): Path<Stri
     answer(found)
 }
 
-pub(super) async fn shadows(State(operations): State<Shared>, Path(name): Path<String>, Asked(page): Asked<ShadowPage>) -> Response {
+pub(super) async fn shadows(
+    State(operations): State<Shared>,
+    Path(name): Path<String>,
+    QueryParams(page): QueryParams<ShadowPage>,
+) -> Response {
     let limit = page.limit.unwrap_or(LIMIT).clamp(1, LIMIT);
     let shadows = operations.shadows(&name, &page.which, page.cursor.as_deref(), limit).await;
     paged(shadows, &format!("sinks/{name}/shadows"), limit, &page.which)
 }
 
-pub(super) async fn pause(State(operations): State<Shared>, Path(name): Path<String>, Told(why): Told<Reason>) -> Response {
+pub(super) async fn pause(State(operations): State<Shared>, Path(name): Path<String>, JsonBody(why): JsonBody<Reason>) -> Response {
     let reason = why.reason.as_deref();
     let order = audit::members(&[("reason", reason.map(|_| "given".to_owned()))]);
-    noted(order, answer(operations.pause_sink(&name, reason).await))
+    with_audit_note(order, answer(operations.pause_sink(&name, reason).await))
 }
 
 pub(super) async fn resume(State(operations): State<Shared>, Path(name): Path<String>) -> Response {
@@ -245,8 +253,8 @@ pub(super) async fn queue(State(operations): State<Shared>) -> Response {
     answer(operations.queue().await)
 }
 
-pub(super) async fn prune(State(operations): State<Shared>, Told(how): Told<Pruning>) -> Response {
-    noted(format!("dry_run={}", how.dry_run), answer(operations.prune_queue(how.dry_run).await))
+pub(super) async fn prune(State(operations): State<Shared>, JsonBody(how): JsonBody<Pruning>) -> Response {
+    with_audit_note(format!("dry_run={}", how.dry_run), answer(operations.prune_queue(how.dry_run).await))
 }
 
 pub(super) async fn rules(State(operations): State<Shared>) -> Response {
@@ -278,7 +286,7 @@ fn counted(outcome: Outcome<u64>, which: &Selection) -> Outcome<Counted> {
 fn paged<T: Serialize, Q: Serialize>(outcome: Outcome<Page<T>>, resource: &str, limit: usize, which: &Q) -> Response {
     let page = match outcome {
         Ok(page) => page,
-        Err(err) => return refused(err).into_response(),
+        Err(err) => return Problem::from(err).into_response(),
     };
     let Some(next) = page.next else { return Json(page.rows).into_response() };
     let mut query = format!("limit={limit}&cursor={}", utf8_percent_encode(&next, NON_ALPHANUMERIC));
@@ -287,22 +295,24 @@ fn paged<T: Serialize, Q: Serialize>(outcome: Outcome<Page<T>>, resource: &str, 
         let value = value.as_str().unwrap_or_default();
         query.push_str(&format!("&{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)));
     }
-    let link = format!("<{}/{resource}?{query}>; rel=\"next\"", endpoints::CLOSED);
+    let link = format!("<{}/{resource}?{query}>; rel=\"next\"", endpoints::API_PREFIX);
     ([(header::LINK, link)], Json(page.rows)).into_response()
 }
 
 fn answer<T: Serialize>(outcome: Outcome<T>) -> Response {
     match outcome {
         Ok(value) => Json(value).into_response(),
-        Err(err) => refused(err).into_response(),
+        Err(err) => Problem::from(err).into_response(),
     }
 }
 
-fn refused(err: OperationError) -> Problem {
-    let status = match err {
-        OperationError::NotFound(_) => StatusCode::NOT_FOUND,
-        OperationError::Wrong(_) => StatusCode::UNPROCESSABLE_ENTITY,
-        OperationError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    Problem::new(status, err.to_string())
+impl From<OperationError> for Problem {
+    fn from(err: OperationError) -> Self {
+        let status = match err {
+            OperationError::NotFound(_) => StatusCode::NOT_FOUND,
+            OperationError::Wrong(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            OperationError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::new(status, err.to_string())
+    }
 }

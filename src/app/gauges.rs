@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::operations::Backstage;
 use crate::clock::{Clock, Jumps, Timestamp};
-use crate::deliver::{Jiras, SETTLES};
+use crate::deliver::{Jiras, SETTLING_REASON};
 use crate::setting::SinkName;
 use crate::telemetry::{self, Exporter};
 
@@ -47,9 +47,12 @@ fn budgets(jiras: &Jiras) {
 async fn measure(backstage: &Backstage) {
     let explainer = &backstage.explainer;
     let store = &explainer.store;
-    let (Ok(backlog), Ok(waits), Ok(settling), Ok(letters)) =
-        (explainer.queue.backlog().await, store.waiting_counts().await, store.waiting_because(SETTLES).await, store.dead_counts().await)
-    else {
+    let (Ok(backlog), Ok(waits), Ok(settling), Ok(letters)) = (
+        explainer.queue.backlog().await,
+        store.waiting_counts().await,
+        store.waiting_because(SETTLING_REASON).await,
+        store.dead_counts().await,
+    ) else {
         return;
     };
     let mut waiting: BTreeMap<SinkName, (u64, Option<i64>)> = BTreeMap::new();

@@ -42,7 +42,7 @@ use reload::Live;
 use revision::Revision;
 use sinks::{Building, Output};
 
-use crate::api::{self, Access};
+use crate::api::{self, AdminAuth};
 use crate::clock::Clock;
 use crate::config::Draft;
 use crate::deliver::{Delivery, Supervisor};
@@ -140,7 +140,7 @@ async fn begin(
     let receiver = if roles.receiver { Some(listen(config.receiver.listen, "receiver.listen")?) } else { None };
     let admin = listen(config.admin.listen, "admin.listen")?;
     let tls = config.receiver.tls.as_ref().map(Tls::load).transpose().context("`receiver.tls`")?;
-    let access = Arc::new(Access::new(revision::tokens(&config)?, config.admin.listen, &config.admin.hosts));
+    let auth = Arc::new(AdminAuth::new(revision::tokens(&config)?, config.admin.listen, &config.admin.hosts));
     let store = match roles.need_store() {
         true => Some(Store::open(&config.store, &config.data_dir, &base).await.context("the store cannot be opened")?),
         false => None,
@@ -179,7 +179,7 @@ async fn begin(
     };
     let opened = Door::new(revision::sources(config), queue.clone(), clock.clone(), render::to_markdown, config.receiver.clone());
     let operations = operations::behind(present, roles, &queue, inside.as_ref(), clock.clone(), exporter, &door);
-    let router = api::router(operations, access.clone());
+    let router = api::router(operations, auth.clone());
     let receiver_address = receiver.as_ref().map(TcpListener::local_addr).transpose()?;
     let admin_address = admin.local_addr()?;
     spawn_server(&door, "admin", |stop| api::serve(admin, router, stop, DOOR_DEADLINE));
@@ -190,7 +190,7 @@ async fn begin(
     telemetry::config_reload(true);
     let webhooks = receiver_address.map_or_else(|| "nowhere".to_owned(), |address| address.to_string());
     tracing::info!(%roles, receiver = %webhooks, admin = %admin_address, "ready: webhooks on {webhooks}, admin on {admin_address}");
-    let live = Live { revision, door: opened, tls, access, queue: queue.clone(), roles, clock, output, refused: Mutex::new(false) };
+    let live = Live { revision, door: opened, tls, auth, queue: queue.clone(), roles, clock, output, refused: Mutex::new(false) };
     Ok(Running { receiver: receiver_address, admin: admin_address, queue, live, inside, door, delivery, base })
 }
 

@@ -388,7 +388,7 @@ impl Operations for Backstage {
         let order = if enabled { "true" } else { "false" };
         let store = &self.explainer.store;
         store.set_control(&enabled_control(name), Some(order), self.clock.now()).await.map_err(unavailable)?;
-        revision.rules.obey(store).await.map_err(unavailable)?;
+        revision.rules.refresh(store).await.map_err(unavailable)?;
         Ok(self.rule_view(rule))
     }
 

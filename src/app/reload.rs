@@ -11,7 +11,7 @@ use super::prepare::{Prepared, prepare};
 use super::revision::{self, Revision};
 use super::sinks::{self, Output};
 use super::{Inside, Roles, road, sites};
-use crate::api::Access;
+use crate::api::AdminAuth;
 use crate::clock::Clock;
 use crate::config::{Changes, Config, Draft, Problems};
 use crate::deliver::{Change, Delivery, Reserved};
@@ -38,7 +38,7 @@ pub(super) struct Live {
     pub(super) revision: watch::Sender<Arc<Revision>>,
     pub(super) door: Door,
     pub(super) tls: Option<Tls>,
-    pub(super) access: Arc<Access>,
+    pub(super) auth: Arc<AdminAuth>,
     pub(super) queue: Arc<dyn Queue>,
     pub(super) roles: Roles,
     pub(super) clock: Clock,
@@ -85,7 +85,7 @@ impl Live {
         let mut plan = (Vec::new(), Reserved::default());
         if let Some(inside) = inside {
             sites::remember(&next.config.connections, &inside.store, self.clock.now()).await?;
-            next.rules.obey(&inside.store).await.map_err(anyhow::Error::from)?;
+            next.rules.refresh(&inside.store).await.map_err(anyhow::Error::from)?;
             plan.0 = self.plan(&before, &next, &changes, inside)?;
             plan.1 = inside.supervisor.reserve(&inside.delivery, &plan.0).await.map_err(anyhow::Error::from)?;
         } else if self.roles.receiver {
@@ -94,7 +94,7 @@ impl Live {
         self.renew_certificate()?;
         // From here on nothing fails and nobody waits.
         self.door.exchange(revision::sources(&next.config), &next.config.receiver);
-        self.access.exchange(tokens, &next.config.admin.hosts);
+        self.auth.replace(tokens, &next.config.admin.hosts);
         if let Some(inside) = inside {
             let delivery = Delivery { jiras: next.jiras.clone(), settings: next.config.deliver.clone(), ..inside.delivery.clone() };
             inside.supervisor.change(&delivery, plan.0, plan.1);

@@ -54,7 +54,7 @@ pub(super) fn sources(config: &Config) -> Vec<Source> {
 /// The tokens of the API: those that are configured, else the one in the data directory.
 pub(super) fn tokens(config: &Config) -> anyhow::Result<Vec<Secret>> {
     if config.admin.tokens.is_empty() {
-        return Ok(vec![api::own_token(&config.data_dir).context("the admin token cannot be written into the data directory")?]);
+        return Ok(vec![api::load_or_create_token(&config.data_dir).context("the admin token cannot be written into the data directory")?]);
     }
     Ok(config.admin.tokens.clone())
 }

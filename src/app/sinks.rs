@@ -68,7 +68,7 @@ impl Building<'_> {
             SinkSettings::Tickets(settings) => Arc::new(tickets::build(name, settings, self.store.clone(), jiras.clone(), clock)),
             // Who writes to the file now lets go of it when the new sink begins.
             SinkSettings::File(settings) if self.is_written(settings) => {
-                Arc::new(file::succeed(name, settings, &config.data_dir).with_context(wrong)?)
+                Arc::new(file::build_lazily(name, settings, &config.data_dir).with_context(wrong)?)
             }
             SinkSettings::File(settings) => Arc::new(file::build(name, settings, &config.data_dir).with_context(wrong)?),
             SinkSettings::Stdout(settings) => Arc::new(stdout::build(name, settings, Box::new(self.output.clone())).with_context(wrong)?),

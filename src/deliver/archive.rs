@@ -3,7 +3,7 @@
 use tokio_util::sync::CancellationToken;
 
 use super::journal::persist;
-use crate::queue::{Lane, Patient};
+use crate::queue::{Lane, RetryingLane};
 use crate::setting::SinkName;
 use crate::store::{ArchiveRow, Store, Write};
 
@@ -11,8 +11,8 @@ use crate::store::{ArchiveRow, Store, Write};
 const WINDOW: usize = 256;
 
 /// Keeps what comes through one lane, until the lane is lost or the process stops.
-pub(crate) async fn keep(lane: Box<dyn Lane>, store: &Store, stop: &CancellationToken) {
-    let mut lane = Patient::new(lane, &SinkName::archive());
+pub(crate) async fn run(lane: Box<dyn Lane>, store: &Store, stop: &CancellationToken) {
+    let mut lane = RetryingLane::new(lane, &SinkName::archive());
     let taken = lane.taken();
     loop {
         let window = tokio::select! {

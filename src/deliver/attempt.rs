@@ -23,7 +23,7 @@ use crate::store::{Ended, JournalRow, Progress, ThreadRow, Write};
 use crate::telemetry::Span;
 
 /// A delivery that is ready to be made.
-pub(crate) struct Try {
+pub(crate) struct Attempt {
     pub(crate) work: Work,
     pub(crate) partition_key: PartitionKey,
     pub(crate) delivery: Enriched,
@@ -35,7 +35,7 @@ pub(crate) struct Try {
     pub(crate) span: Span,
 }
 
-impl Try {
+impl Attempt {
     fn works(&self) -> impl Iterator<Item = &Work> {
         std::iter::once(&self.work).chain(&self.folded)
     }
@@ -90,13 +90,13 @@ const STORE_PATIENCE: Duration = Duration::from_millis(200);
 /// What a delivery under way gets when the service stops; less than the whole stop may take.
 const STOP_PATIENCE: Duration = Duration::from_secs(4);
 
-pub(crate) async fn all(shared: &Arc<Shared>, tries: Vec<Try>, stop: &CancellationToken) -> Result<Vec<(Work, End)>, NotWritten> {
+pub(crate) async fn all(shared: &Arc<Shared>, tries: Vec<Attempt>, stop: &CancellationToken) -> Result<Vec<(Work, End)>, NotWritten> {
     if tries.is_empty() {
         return Ok(Vec::new());
     }
     let batch = shared.route.sink.traits().batch;
     if batch <= 1 || shared.is_careful() {
-        return side_by_side(shared, tries, stop).await;
+        return deliver_concurrently(shared, tries, stop).await;
     }
     let keys: HashMap<usize, PartitionKey> = tries.iter().map(|attempt| (attempt.work.item, attempt.partition_key.clone())).collect();
     let mut ends: Vec<(Work, End)> = Vec::new();
@@ -107,19 +107,19 @@ pub(crate) async fn all(shared: &Arc<Shared>, tries: Vec<Try>, stop: &Cancellati
             .filter(|(_, end)| end.waits())
             .filter_map(|(work, _)| Some((work.key.target.clone(), keys.get(&work.item)?)))
             .collect();
-        let is_held = |attempt: &Try| held.contains(&(attempt.work.key.target.clone(), &attempt.partition_key));
-        let (behind, go): (Vec<Try>, Vec<Try>) = rest.by_ref().take(batch).partition(is_held);
+        let is_held = |attempt: &Attempt| held.contains(&(attempt.work.key.target.clone(), &attempt.partition_key));
+        let (behind, go): (Vec<Attempt>, Vec<Attempt>) = rest.by_ref().take(batch).partition(is_held);
         ends.extend(behind.into_iter().flat_map(|attempt| attempt.end(End::NotTried { reason: WAITS_BEHIND.into() })));
         if !go.is_empty() {
-            ends.extend(together(shared, go, stop).await?);
+            ends.extend(deliver_batch(shared, go, stop).await?);
         }
     }
     Ok(ends)
 }
 
 /// Issues side by side, the deliveries of one after another.
-async fn side_by_side(shared: &Arc<Shared>, tries: Vec<Try>, stop: &CancellationToken) -> Result<Vec<(Work, End)>, NotWritten> {
-    let mut chains: Vec<Vec<Try>> = Vec::new();
+async fn deliver_concurrently(shared: &Arc<Shared>, tries: Vec<Attempt>, stop: &CancellationToken) -> Result<Vec<(Work, End)>, NotWritten> {
+    let mut chains: Vec<Vec<Attempt>> = Vec::new();
     let mut places: HashMap<PartitionKey, usize> = HashMap::new();
     for attempt in tries {
         let place = *places.entry(attempt.partition_key.clone()).or_insert_with(|| {
@@ -129,14 +129,14 @@ async fn side_by_side(shared: &Arc<Shared>, tries: Vec<Try>, stop: &Cancellation
         chains[place].push(attempt);
     }
     let mut ends = Vec::new();
-    for chain in join_all(chains.into_iter().map(|chain| one_by_one(shared, chain, stop))).await {
+    for chain in join_all(chains.into_iter().map(|chain| deliver_in_order(shared, chain, stop))).await {
         ends.extend(chain?);
     }
     Ok(ends)
 }
 
 /// One call for all of them; what the sink did not take for want of an answer is tried again while the lane may hold.
-async fn together(shared: &Arc<Shared>, mut tries: Vec<Try>, stop: &CancellationToken) -> Result<Vec<(Work, End)>, NotWritten> {
+async fn deliver_batch(shared: &Arc<Shared>, mut tries: Vec<Attempt>, stop: &CancellationToken) -> Result<Vec<(Work, End)>, NotWritten> {
     let mut ends = Vec::new();
     loop {
         if let Some(reason) = admitted(shared).await {
@@ -147,7 +147,7 @@ async fn together(shared: &Arc<Shared>, mut tries: Vec<Try>, stop: &Cancellation
         let span = tries.first().map_or_else(Span::none, |first| first.span.clone());
         let Some(results) = span.within(deliver(shared, &batch)).await else {
             // A panic does not say which delivery caused it: retry them one at a time.
-            ends.extend(side_by_side(shared, tries, stop).await?);
+            ends.extend(deliver_concurrently(shared, tries, stop).await?);
             return Ok(ends);
         };
         let mut again = Vec::new();
@@ -165,17 +165,17 @@ async fn together(shared: &Arc<Shared>, mut tries: Vec<Try>, stop: &Cancellation
 }
 
 /// The deliveries of one issue, in order; what cannot go on holds back what follows it to the same target.
-async fn one_by_one(shared: &Arc<Shared>, chain: Vec<Try>, stop: &CancellationToken) -> Result<Vec<(Work, End)>, NotWritten> {
+async fn deliver_in_order(shared: &Arc<Shared>, chain: Vec<Attempt>, stop: &CancellationToken) -> Result<Vec<(Work, End)>, NotWritten> {
     let mut ends: Vec<(Work, End)> = Vec::new();
     for attempt in chain {
         let stuck = ends.iter().any(|(work, end)| work.key.target == attempt.work.key.target && end.waits());
-        let end = if stuck { End::NotTried { reason: WAITS_BEHIND.into() } } else { alone(shared, &attempt, stop).await? };
+        let end = if stuck { End::NotTried { reason: WAITS_BEHIND.into() } } else { deliver_one(shared, &attempt, stop).await? };
         ends.extend(attempt.end(end));
     }
     Ok(ends)
 }
 
-async fn alone(shared: &Arc<Shared>, attempt: &Try, stop: &CancellationToken) -> Result<End, NotWritten> {
+async fn deliver_one(shared: &Arc<Shared>, attempt: &Attempt, stop: &CancellationToken) -> Result<End, NotWritten> {
     let recorded_first = shared.is_careful() || !shared.route.sink.traits().repeatable;
     let mut panics = 0;
     if attempt.works().any(|work| work.unknown)
@@ -238,14 +238,17 @@ async fn alone(shared: &Arc<Shared>, attempt: &Try, stop: &CancellationToken) ->
         }
         if recorded_first {
             // This try certainly did nothing. The journal says so, lest a crash while the lane holds leave it in doubt.
-            let journal = attempt.works().map(|work| row(shared, work, work.untold(), work.unknown.then(|| DOUBT.to_owned()))).collect();
+            let journal = attempt
+                .works()
+                .map(|work| row(shared, work, work.progress_if_not_sent(), work.unknown.then(|| DOUBT.to_owned())))
+                .collect();
             persist(&shared.store, Write { journal, ..Write::default() }, stop).await?;
         }
     }
 }
 
 /// It may have been done, and nobody will ever know. Where twice shows, it is repeated once at most.
-fn in_doubt(shared: &Shared, attempt: &Try, reason: &str) -> End {
+fn in_doubt(shared: &Shared, attempt: &Attempt, reason: &str) -> End {
     attempt.works().for_each(|work| meters::in_doubt(&work.key.sink));
     let is_repeat = attempt.works().any(|work| work.unknown);
     if !shared.route.sink.traits().repeatable && (is_repeat || shared.settings.on_unknown == super::settings::OnUnknown::Dead) {
@@ -257,7 +260,7 @@ fn in_doubt(shared: &Shared, attempt: &Try, reason: &str) -> End {
 /// The delivery, made an answer to what was said of its issue before, and which message that is.
 async fn in_thread<'a>(
     shared: &Shared,
-    attempt: &'a Try,
+    attempt: &'a Attempt,
     stop: &CancellationToken,
 ) -> Result<(Cow<'a, Enriched>, Option<String>), NotWritten> {
     if !attempt.in_thread {
@@ -279,7 +282,7 @@ async fn in_thread<'a>(
 }
 
 /// The thread that a message began, if it did.
-fn begun(shared: &Shared, attempt: &Try, thread: Option<&str>, result: &Result<Receipt, SinkError>) -> Vec<ThreadRow> {
+fn begun(shared: &Shared, attempt: &Attempt, thread: Option<&str>, result: &Result<Receipt, SinkError>) -> Vec<ThreadRow> {
     let reference = result.as_ref().ok().and_then(|receipt| receipt.thread.clone());
     let reference = reference.filter(|reference| attempt.in_thread && Some(reference.as_str()) != thread);
     let row = |reference| ThreadRow {
@@ -299,7 +302,7 @@ async fn stopped_for(stop: &CancellationToken, span: Duration) {
 }
 
 /// Some: the target asked for patience meanwhile.
-fn blocked(shared: &Shared, attempt: &Try) -> Option<End> {
+fn blocked(shared: &Shared, attempt: &Attempt) -> Option<End> {
     let wait = shared.blocked(&attempt.work.key.target)?;
     let reason = "the target takes nothing now".into();
     Some(End::Park { wait: Wait::Told(wait), concerns: Concerns::Key, counted: false, reason })
@@ -313,7 +316,7 @@ async fn deliver(shared: &Shared, batch: &[Enriched]) -> Option<Vec<Result<Recei
     meters::attempts(sink.name(), results.as_deref(), started.elapsed());
     let Some(mut results) = results else {
         tracing::error!(sink = %sink.name(), "sink `{}` panicked on a batch of {}", sink.name(), batch.len());
-        shared.breaker.answered();
+        shared.breaker.record_success();
         return None;
     };
     results.resize_with(batch.len(), || Err(SinkError::Failed { reason: "the sink gave no answer".into() }));
@@ -325,7 +328,7 @@ async fn decide(shared: &Shared, work: &Work, result: Result<Receipt, SinkError>
     let is_taken = result.as_ref().is_ok_and(|receipt| !receipt.not_taken);
     let step = step(result, work.failures, shared.settings.max_tries);
     if !matches!(step, Step::Hold { .. }) {
-        shared.breaker.answered();
+        shared.breaker.record_success();
     }
     let records_itself = shared.route.sink.traits().records_itself;
     Some(match step {
@@ -348,7 +351,7 @@ async fn decide(shared: &Shared, work: &Work, result: Result<Receipt, SinkError>
             End::NotTried { reason }
         }
         Step::Hold { retry_after, reason } => {
-            if shared.breaker.silent(retry_after) {
+            if shared.breaker.record_failure(retry_after) {
                 tracing::warn!(sink = %work.key.sink, "sink `{}` does not answer: {reason}", work.key.sink);
             }
             return None;
@@ -391,7 +394,7 @@ async fn answers_again(shared: &Shared) -> bool {
     };
     match checked.map_err(SinkError::of_a_question) {
         Err(SinkError::Unavailable { retry_after, .. }) => {
-            shared.breaker.silent(retry_after);
+            shared.breaker.record_failure(retry_after);
             false
         }
         Ok(()) | Err(_) => true,

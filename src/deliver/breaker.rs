@@ -65,7 +65,7 @@ impl Breaker {
         }
     }
 
-    pub(crate) fn answered(&self) {
+    pub(crate) fn record_success(&self) {
         let mut state = self.lock();
         if matches!(*state, State::Open { .. }) {
             *state = State::Closed;
@@ -74,7 +74,7 @@ impl Breaker {
     }
 
     /// True: it was closed until now. What was under way when it opened tells nothing new: only a probe's silence makes the wait longer.
-    pub(crate) fn silent(&self, retry_after: Option<Duration>) -> bool {
+    pub(crate) fn record_failure(&self, retry_after: Option<Duration>) -> bool {
         let now = Instant::now();
         let mut state = self.lock();
         let wait = |failures| retry_after.unwrap_or_else(|| BACKOFF.after(failures));
@@ -122,16 +122,16 @@ mod tests {
     async fn one_probes_while_the_others_wait() {
         let breaker = Breaker::default();
         assert_eq!(breaker.admit(), Admission::Go);
-        assert!(breaker.silent(None));
+        assert!(breaker.record_failure(None));
         assert!(matches!(breaker.admit(), Admission::Wait { .. }));
-        (0..20).for_each(|_| assert!(!breaker.silent(None), "it is open already"));
+        (0..20).for_each(|_| assert!(!breaker.record_failure(None), "it is open already"));
         tokio::time::advance(Duration::from_millis(250)).await;
         assert_eq!(breaker.admit(), Admission::Probe);
         assert!(matches!(breaker.admit(), Admission::Wait { .. }), "the second must wait for the first's probe");
-        assert!(!breaker.silent(Some(Duration::from_secs(60))));
+        assert!(!breaker.record_failure(Some(Duration::from_secs(60))));
         tokio::time::advance(Duration::from_secs(59)).await;
         assert!(matches!(breaker.admit(), Admission::Wait { .. }), "the sink said a minute");
-        breaker.answered();
+        breaker.record_success();
         assert_eq!(breaker.admit(), Admission::Go);
     }
 }

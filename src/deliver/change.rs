@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
 use super::route::Route;
-use super::supervise::{Delivery, Shared, StartError, Supervisor, begin, obey_orders, shared, subscribe};
+use super::supervise::{Delivery, Shared, StartError, Supervisor, shared, start_sink, subscribe, watch_control};
 use crate::queue::Subscription;
 use crate::setting::SinkName;
 
@@ -66,9 +66,9 @@ impl Supervisor {
             let new = Arc::new(new);
             let old = old.map(|old| old.tasks.clone()).or_else(|| leaving.remove(&name));
             if self.does_work {
-                begin(delivery, &new, reserved.0.remove(&name), old);
+                start_sink(delivery, &new, reserved.0.remove(&name), old);
             } else {
-                new.tasks.spawn("orders", obey_orders(new.clone()));
+                new.tasks.spawn("orders", watch_control(new.clone()));
             }
             sinks.push(new);
         }

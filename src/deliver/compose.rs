@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::attempt::{Try, WAITS_BEHIND};
-use super::beside::{self, Beside, Learnt, Question, Unanswered};
+use super::attempt::{Attempt, WAITS_BEHIND};
 use super::context::{self, Known};
 use super::draft::Draft;
 use super::enrich::{self, Item};
+use super::extras::{self, Extras, ExtrasError, ExtrasRequest, FetchedExtras};
 use super::fold::{self, Candidate};
 use super::guard;
 use super::route::{Decision, Verdict};
@@ -25,19 +25,19 @@ use crate::store::Write;
 
 impl LaneWorker {
     /// Marks what will only wait: nothing need be read for it now.
-    pub(crate) fn let_settle(&self, items: &mut [Item]) {
+    pub(crate) fn mark_settling(&self, items: &mut [Item]) {
         for item in items.iter_mut() {
             let waits = |decision: &Decision| match decision.verdict {
-                Verdict::Send => self.settles(item, &decision.target, decision.rule.as_ref()).is_some(),
+                Verdict::Send => self.settle_left(item, &decision.target, decision.rule.as_ref()).is_some(),
                 Verdict::Filtered(_) => true,
                 Verdict::Needs => false,
             };
-            item.settles = item.decisions.iter().all(waits);
+            item.is_settling = item.decisions.iter().all(waits);
         }
     }
 
     /// How long it still waits for what may belong to it. What waited once goes on.
-    pub(crate) fn settles(&self, item: &Item, target: &Arc<str>, rule: Option<&Arc<str>>) -> Option<Duration> {
+    pub(crate) fn settle_left(&self, item: &Item, target: &Arc<str>, rule: Option<&Arc<str>>) -> Option<Duration> {
         if item.parked.as_ref().is_some_and(|row| row.rule.is_some()) || self.shared.is_careful() {
             return None;
         }
@@ -52,28 +52,28 @@ impl LaneWorker {
     }
 
     /// One try for each message. A message that cannot be composed is a dead letter; one whose rule could not ask Jira waits.
-    pub(crate) async fn compose(&mut self, ready: Vec<Ready>, items: &[Item], write: &mut Write) -> Vec<Try> {
+    pub(crate) async fn compose(&mut self, ready: Vec<Ready>, items: &[Item], write: &mut Write) -> Vec<Attempt> {
         let drafts = self.drafts(ready);
-        let questions: Vec<_> = drafts.iter().map(|draft| self.question(draft, items)).collect();
-        let asked: Vec<&Question> = questions.iter().filter_map(|question| question.as_ref().ok()?.as_ref()).collect();
-        let mut learnt = beside::ask(&self.shared.jiras, &asked).await.into_iter();
+        let requests: Vec<_> = drafts.iter().map(|draft| self.extras_request(draft, items)).collect();
+        let asked: Vec<&ExtrasRequest> = requests.iter().filter_map(|request| request.as_ref().ok()?.as_ref()).collect();
+        let mut fetched = extras::fetch(&self.shared.jiras, &asked).await.into_iter();
         let mut stuck: HashSet<(Arc<str>, PartitionKey)> = HashSet::new();
         let mut tries = Vec::new();
-        for (draft, question) in drafts.into_iter().zip(questions) {
-            let answer = match question {
-                Ok(Some(_)) => learnt.next().unwrap_or_else(|| Ok(Learnt::default())),
-                Ok(None) => Ok(Learnt::default()),
-                Err(err) => Err(Unanswered::Never(format!("the message cannot be composed: {err}"))),
+        for (draft, request) in drafts.into_iter().zip(requests) {
+            let answer = match request {
+                Ok(Some(_)) => fetched.next().unwrap_or_else(|| Ok(FetchedExtras::default())),
+                Ok(None) => Ok(FetchedExtras::default()),
+                Err(err) => Err(ExtrasError::Never(format!("the message cannot be composed: {err}"))),
             };
             let place = draft.place(items);
             match answer {
-                _ if stuck.contains(&place) => self.hold(&draft, items, WAITS_BEHIND, None, write),
-                Ok(learnt) => tries.extend(self.one_message(draft, learnt, items, write)),
-                Err(Unanswered::Wait(err)) => {
-                    self.hold(&draft, items, &format!("Jira cannot be asked: {err}"), Some(ask_again(&err)), write);
+                _ if stuck.contains(&place) => self.park_all(&draft, items, WAITS_BEHIND, None, write),
+                Ok(fetched) => tries.extend(self.one_message(draft, fetched, items, write)),
+                Err(ExtrasError::Wait(err)) => {
+                    self.park_all(&draft, items, &format!("Jira cannot be asked: {err}"), Some(ask_again(&err)), write);
                     stuck.insert(place);
                 }
-                Err(Unanswered::Never(reason)) => self.give_up(&draft, items, &reason, write),
+                Err(ExtrasError::Never(reason)) => self.dead_letter_all(&draft, items, &reason, write),
             }
         }
         tries
@@ -102,28 +102,28 @@ impl LaneWorker {
     }
 
     /// What it asks of Jira, for the last of its events.
-    fn question(&self, draft: &Draft, items: &[Item]) -> Result<Option<Question>, RenderError> {
-        let Some(templates) = self.templates(draft).filter(|templates| templates.asks().is_any()) else { return Ok(None) };
+    fn extras_request(&self, draft: &Draft, items: &[Item]) -> Result<Option<ExtrasRequest>, RenderError> {
+        let Some(templates) = self.templates(draft).filter(|templates| templates.extras().is_any()) else { return Ok(None) };
         let after = draft.works().map(|work| enrich::after(&items[work.item], &self.shared.clock)).max();
         let folded = draft.folded();
         let known = draft.known(&folded, items);
         let issue = known.now.or(draft.event.data.issue.as_deref());
         let context = context::of_event(&known, &self.shared.route.names);
-        templates.asks().question(&draft.event.connection, after.unwrap_or_else(Instant::now), &context, issue).map(Some)
+        templates.extras().request(&draft.event.connection, after.unwrap_or_else(Instant::now), &context, issue).map(Some)
     }
 
-    fn one_message(&mut self, draft: Draft, learnt: Learnt, items: &[Item], write: &mut Write) -> Option<Try> {
+    fn one_message(&mut self, draft: Draft, fetched: FetchedExtras, items: &[Item], write: &mut Write) -> Option<Attempt> {
         let in_thread = self.send_of(&draft).is_some_and(|send| send.in_thread);
         let message = self.templates(&draft).map(|templates| {
-            let beside = self.beside(&draft, learnt, items);
+            let extras = self.extras(&draft, fetched, items);
             let folded = draft.folded();
-            let known = Known { beside: Some(&beside), ..draft.known(&folded, items) };
+            let known = Known { extras: Some(&extras), ..draft.known(&folded, items) };
             templates.render(&context::of_event(&known, &self.shared.route.names))
         });
         let message: Option<Message> = match message.transpose() {
             Ok(message) => message,
             Err(err) => {
-                self.give_up(&draft, items, &format!("the message cannot be composed: {err}"), write);
+                self.dead_letter_all(&draft, items, &format!("the message cannot be composed: {err}"), write);
                 return None;
             }
         };
@@ -141,21 +141,21 @@ impl LaneWorker {
             message,
         };
         let (partition_key, span) = (item.event().partition_key.clone(), item.trail.span().clone());
-        Some(Try { folded, in_thread, partition_key, work, delivery, span })
+        Some(Attempt { folded, in_thread, partition_key, work, delivery, span })
     }
 
     /// A parent is shown where it could have been sent itself.
-    fn beside(&self, draft: &Draft, learnt: Learnt, items: &[Item]) -> Beside {
-        let Learnt { mut beside, parent } = learnt;
+    fn extras(&self, draft: &Draft, fetched: FetchedExtras, items: &[Item]) -> Extras {
+        let FetchedExtras { mut extras, parent } = fetched;
         let facts = self.facts(draft.work(), items);
         if let Some(Sight::Seen(parent)) = parent.filter(|sight| guard::shows(sight, &facts, &self.shared.route.clearance)) {
-            beside.show_parent(&parent);
+            extras.show_parent(&parent);
         }
-        beside
+        extras
     }
 
     /// Parks all deliveries of a draft: the first for `wait`, or behind what waits already, and the others behind it.
-    fn hold(&mut self, draft: &Draft, items: &[Item], reason: &str, wait: Option<Duration>, write: &mut Write) {
+    fn park_all(&mut self, draft: &Draft, items: &[Item], reason: &str, wait: Option<Duration>, write: &mut Write) {
         let mut wait = wait;
         for work in draft.works() {
             match wait.take() {
@@ -165,7 +165,7 @@ impl LaneWorker {
         }
     }
 
-    fn give_up(&mut self, draft: &Draft, items: &[Item], reason: &str, write: &mut Write) {
-        draft.works().for_each(|work| self.bury(work, &items[work.item], reason, write));
+    fn dead_letter_all(&mut self, draft: &Draft, items: &[Item], reason: &str, write: &mut Write) {
+        draft.works().for_each(|work| self.dead_letter(work, &items[work.item], reason, write));
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Names;
-use super::beside::Beside;
+use super::extras::Extras;
 use super::fields::{self, FieldNames};
 use super::jql;
 use crate::event::{Change, Event, Issue};
@@ -22,12 +22,12 @@ pub(crate) struct Known<'a> {
     /// All that are told together, this one among them, as one message shows them. Empty: it stands alone.
     pub(crate) folded: &'a [&'a Event],
     /// What was asked for this message alone.
-    pub(crate) beside: Option<&'a Beside>,
+    pub(crate) extras: Option<&'a Extras>,
 }
 
 impl<'a> Known<'a> {
     pub(crate) fn of(event: &'a Event) -> Self {
-        Self { event, now: None, fields: None, jql: None, folded: &[], beside: None }
+        Self { event, now: None, fields: None, jql: None, folded: &[], extras: None }
     }
 }
 
@@ -49,10 +49,10 @@ pub(crate) fn of_event(known: &Known<'_>, names: &Names) -> Value {
     root.insert("now".into(), now);
     root.insert("change".into(), changes(&event.data.changes));
     root.insert("folded".into(), Value::Array(folded));
-    if let Some(beside) = known.beside {
-        root.insert("lookup".into(), Value::Object(beside.lookup.clone()));
-        root.insert("watchers".into(), beside.watchers.clone());
-        root.insert("parent".into(), beside.parent.clone());
+    if let Some(extras) = known.extras {
+        root.insert("lookup".into(), Value::Object(extras.lookup.clone()));
+        root.insert("watchers".into(), extras.watchers.clone());
+        root.insert("parent".into(), extras.parent.clone());
     }
     root.insert("event".into(), data);
     Value::Object(root)

@@ -31,12 +31,12 @@ pub(crate) struct Pause {
     sink: SinkName,
     state: watch::Sender<PauseState>,
     /// Held while order and state are made the same, so that no order is obeyed that was read before a refusal was written down.
-    one_will: Mutex<()>,
+    refresh_lock: Mutex<()>,
 }
 
 impl Pause {
     pub(crate) fn new(sink: SinkName) -> Self {
-        Self { sink, state: watch::Sender::new(PauseState::Running), one_will: Mutex::new(()) }
+        Self { sink, state: watch::Sender::new(PauseState::Running), refresh_lock: Mutex::new(()) }
     }
 
     pub(crate) fn state(&self) -> PauseState {
@@ -52,8 +52,8 @@ impl Pause {
     }
 
     /// Reads the order. True: the sink runs again since now.
-    pub(crate) async fn obey(&self, store: &Store) -> Result<bool, StoreError> {
-        let _one = self.one_will.lock().await;
+    pub(crate) async fn refresh(&self, store: &Store) -> Result<bool, StoreError> {
+        let _one = self.refresh_lock.lock().await;
         let order = store.control(&paused_control(&self.sink)).await?;
         let state = order.map_or(PauseState::Running, PauseState::Paused);
         let resumed = state == PauseState::Running && self.is_paused();
@@ -73,7 +73,7 @@ impl Pause {
             // Another lane was refused just before, and sees to it.
             return;
         }
-        let _one = self.one_will.lock().await;
+        let _one = self.refresh_lock.lock().await;
         self.state.send_replace(refused);
         tracing::error!(sink = %self.sink, reason, "sink `{}` is paused: {reason}", self.sink);
         if let Err(err) = store.set_control(&paused_control(&self.sink), Some(&reason), clock.now()).await {

@@ -27,7 +27,7 @@ pub(crate) struct CrashLoop {
     /// Turns that must still go well one at a time.
     careful_turns: AtomicU32,
     /// Held by the lane whose turn it is in careful mode.
-    pub(crate) alone: Mutex<()>,
+    pub(crate) turn_lock: Mutex<()>,
 }
 
 impl CrashLoop {
@@ -43,7 +43,7 @@ impl CrashLoop {
         }
         let careful_turns = AtomicU32::new(if is_careful { CAREFUL_TURNS } else { 0 });
         let (counted, progressed) = (OnceCell::new(), AtomicBool::new(false));
-        Ok(Self { store, clock, control, unclean, counted, progressed, careful_turns, alone: Mutex::new(()) })
+        Ok(Self { store, clock, control, unclean, counted, progressed, careful_turns, turn_lock: Mutex::new(()) })
     }
 
     pub(crate) fn is_careful(&self) -> bool {

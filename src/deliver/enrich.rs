@@ -10,7 +10,7 @@ use super::context::Known;
 use super::fields::{FieldCache, FieldNames};
 use super::guard::{self, LastLevel};
 use super::jql;
-use super::replay::Again;
+use super::replay::ReplayInfo;
 use super::route::{Decision, Jiras, Route, Verdict};
 use super::trail::Trail;
 use crate::clock::Clock;
@@ -30,7 +30,7 @@ pub(crate) struct Item {
     /// The row that it waited in, if it comes from there.
     pub(crate) parked: Option<ParkedRow>,
     /// What it brings along, if it comes from the archive.
-    pub(crate) again: Option<Again>,
+    pub(crate) replay: Option<ReplayInfo>,
     pub(crate) decisions: Vec<Decision>,
     /// One answer for each issue that it shows; none: not asked.
     pub(crate) sights: Option<Vec<Asked<Sight>>>,
@@ -45,7 +45,7 @@ pub(crate) struct Item {
     /// What Jira said of its issue, where rules of the sink have a JQL. None: it was not asked.
     pub(crate) jql: Option<Asked<jql::Answers>>,
     /// It will only be parked to settle, so nothing is read for it now.
-    pub(crate) settles: bool,
+    pub(crate) is_settling: bool,
     /// Where it shows in a trace.
     pub(crate) trail: Trail,
 }
@@ -57,12 +57,12 @@ impl Item {
 
     /// Of its deliveries. One that waited keeps its own.
     pub(crate) fn generation(&self) -> u32 {
-        let again = || self.again.as_ref().map_or(0, |again| again.generation);
-        self.parked.as_ref().map_or_else(again, |row| row.key.generation)
+        let generation = || self.replay.as_ref().map_or(0, |replay| replay.generation);
+        self.parked.as_ref().map_or_else(generation, |row| row.key.generation)
     }
 
     fn sends(&self) -> bool {
-        !self.settles && self.decisions.iter().any(|decision| decision.verdict == Verdict::Send)
+        !self.is_settling && self.decisions.iter().any(|decision| decision.verdict == Verdict::Send)
     }
 
     pub(crate) fn needs(&self) -> bool {
@@ -241,7 +241,7 @@ pub(crate) fn after(item: &Item, clock: &Clock) -> Instant {
 }
 
 fn is_late(item: &Item) -> bool {
-    item.parked.is_some() || item.again.is_some()
+    item.parked.is_some() || item.replay.is_some()
 }
 
 /// What was read before an event was received says nothing about it. An envelope that comes from disk knows only the wall time.

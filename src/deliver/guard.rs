@@ -111,7 +111,7 @@ fn talk(facts: &Facts<'_>, clearance: &Clearance) -> Ruling {
     let (visible_to, was_made_internal) = match facts.talk {
         Some(Ok(Talk::There { visible_to, is_internal })) => (visible_to.as_ref(), *is_internal),
         Some(Ok(Talk::Gone)) => return Ruling::Withhold("comment", "deleted since, or not visible to us".into()),
-        Some(Err(err)) => return untold(err),
+        Some(Err(err)) => return ruling_on_error(err),
         None => (None, false),
     };
     if let Some(name) = visibility.as_ref().map(|visibility| &visibility.name).or(visible_to)
@@ -125,7 +125,7 @@ fn talk(facts: &Facts<'_>, clearance: &Clearance) -> Ruling {
     match (internal, facts.internal) {
         _ if was_made_internal => Ruling::Withhold("comment", "internal note".into()),
         (Some(Some(true)), _) | (Some(None), Some(Ok(true))) => Ruling::Withhold("comment", "internal note".into()),
-        (Some(None), Some(Err(err))) => untold(err),
+        (Some(None), Some(Err(err))) => ruling_on_error(err),
         _ => Ruling::Pass,
     }
 }
@@ -178,7 +178,7 @@ fn of_no_issue(facts: &Facts<'_>, clearance: &Clearance) -> Ruling {
 
 fn seen(sight: &Asked<Sight>, facts: &Facts<'_>, clearance: &Clearance) -> Ruling {
     match sight {
-        Err(err) => untold(err),
+        Err(err) => ruling_on_error(err),
         Ok(Sight::NotVisible) => Ruling::Withhold("visibility", "not visible to us".into()),
         Ok(Sight::Seen(issue)) => {
             // The other end of a link may be of another project.
@@ -231,7 +231,7 @@ fn is_named(project: &Project, facts: &Facts<'_>) -> bool {
 }
 
 /// What Jira refuses to tell it will not tell later: that is never known.
-fn untold(err: &JiraError) -> Ruling {
+fn ruling_on_error(err: &JiraError) -> Ruling {
     match err {
         JiraError::Unavailable { retry_after, reason } => Ruling::Wait(*retry_after, format!("Jira cannot be asked: {reason}")),
         JiraError::Unauthorized { reason } => Ruling::Wait(None, format!("Jira does not answer us: {reason}")),
@@ -246,7 +246,7 @@ fn of_project(facts: &Facts<'_>, clearance: &Clearance) -> Ruling {
     match facts.privacy {
         _ if place_of(facts.event).is_none() => Ruling::Withhold("unknown", "it does not say which project it belongs to".into()),
         None => Ruling::Withhold("unknown", NO_AUTH.into()),
-        Some(Err(err)) => untold(err),
+        Some(Err(err)) => ruling_on_error(err),
         Some(Ok(Privacy::NotVisible)) => Ruling::Withhold("visibility", "its project is not visible to us".into()),
         Some(Ok(Privacy::Open)) => Ruling::Pass,
         Some(Ok(Privacy::Private(project))) => {

@@ -26,8 +26,8 @@ const NO_AUTH: &str = "Jira cannot be asked: the connection has no `auth`";
 #[derive(Debug)]
 pub(crate) struct Jql {
     text: Arc<str>,
-    /// It was told that Jira does not take it.
-    is_told: AtomicBool,
+    /// Whether it was warned that Jira does not take it.
+    is_warned: AtomicBool,
 }
 
 /// What Jira said of an event's issue, by rule.
@@ -43,7 +43,7 @@ pub(crate) enum Answer {
 
 /// Whether a rule's JQL holds for an event, and why not.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Held {
+pub(crate) enum Evaluation {
     Yes,
     /// By what Jira said.
     No(String),
@@ -59,23 +59,23 @@ impl Jql {
     }
 
     /// `rule`: the name of its rule.
-    pub(crate) fn held(&self, rule: &str, known: &Known<'_>) -> Held {
+    pub(crate) fn evaluate(&self, rule: &str, known: &Known<'_>) -> Evaluation {
         if known.event.kind() == Kind::IssueDeleted {
-            return Held::Never(format!("rule `{rule}` has a JQL, and the issue is deleted"));
+            return Evaluation::Never(format!("rule `{rule}` has a JQL, and the issue is deleted"));
         }
         if known.event.issue_id().is_none() {
-            return Held::Never(format!("rule `{rule}` has a JQL, and the event names no issue"));
+            return Evaluation::Never(format!("rule `{rule}` has a JQL, and the event names no issue"));
         }
         match known.jql.and_then(|answers| answers.get(rule)) {
-            None => Held::Unasked,
-            Some(Answer::Yes) => Held::Yes,
-            Some(Answer::No) => Held::No(format!("the JQL of rule `{rule}` does not match")),
-            Some(Answer::Refused(why)) => Held::No(format!("the JQL of rule `{rule}` does not match: {why}")),
+            None => Evaluation::Unasked,
+            Some(Answer::Yes) => Evaluation::Yes,
+            Some(Answer::No) => Evaluation::No(format!("the JQL of rule `{rule}` does not match")),
+            Some(Answer::Refused(why)) => Evaluation::No(format!("the JQL of rule `{rule}` does not match: {why}")),
         }
     }
 
-    fn tell_refusal(&self, rule: &str, why: &str) {
-        if !self.is_told.swap(true, Ordering::Relaxed) {
+    fn warn_once(&self, rule: &str, why: &str) {
+        if !self.is_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(rule, "the JQL of rule `{rule}` matches nothing: {why}");
         }
     }
@@ -105,7 +105,7 @@ pub(crate) fn compile(text: &str) -> Result<Jql, Wrong> {
     if is_ordered(&bare) {
         return wrong("`jql` has an ORDER BY", "remove it: one issue is asked for, and has no order");
     }
-    Ok(Jql { text: text.into(), is_told: AtomicBool::new(false) })
+    Ok(Jql { text: text.into(), is_warned: AtomicBool::new(false) })
 }
 
 /// What stands in quotation marks becomes a blank. None: one is not closed.
@@ -188,7 +188,7 @@ pub(crate) async fn ask(items: &mut [Item], route: &Route, jiras: &Jiras, clock:
                 Ok(false) => Answer::No,
                 Err(JiraError::Refused { reason, .. }) => {
                     if let Some(jql) = of_rule(route, &question.rule) {
-                        jql.tell_refusal(&question.rule, &reason);
+                        jql.warn_once(&question.rule, &reason);
                     }
                     Answer::Refused(reason)
                 }
@@ -307,20 +307,20 @@ mod tests {
         let mut event = crate::sink::sample::enriched(1).envelope.event.clone();
         event.data.issue = Some(Box::new(crate::event::Issue::only_id("7")));
         event.data.kind = Kind::IssueUpdated;
-        assert_eq!(jql.held("one", &Known::of(&event)), Held::Unasked);
-        for (answer, held) in [
-            (Answer::Yes, Held::Yes),
-            (Answer::No, Held::No("the JQL of rule `one` does not match".into())),
-            (Answer::Refused("no such field".into()), Held::No("the JQL of rule `one` does not match: no such field".into())),
+        assert_eq!(jql.evaluate("one", &Known::of(&event)), Evaluation::Unasked);
+        for (answer, expected) in [
+            (Answer::Yes, Evaluation::Yes),
+            (Answer::No, Evaluation::No("the JQL of rule `one` does not match".into())),
+            (Answer::Refused("no such field".into()), Evaluation::No("the JQL of rule `one` does not match: no such field".into())),
         ] {
             let answers = Answers::from([("one".into(), answer)]);
             let known = Known { jql: Some(&answers), ..Known::of(&event) };
-            assert_eq!((jql.held("one", &known), jql.held("two", &known)), (held, Held::Unasked));
+            assert_eq!((jql.evaluate("one", &known), jql.evaluate("two", &known)), (expected, Evaluation::Unasked));
         }
         event.data.kind = Kind::IssueDeleted;
-        assert_eq!(jql.held("one", &Known::of(&event)), Held::Never("rule `one` has a JQL, and the issue is deleted".into()));
+        assert_eq!(jql.evaluate("one", &Known::of(&event)), Evaluation::Never("rule `one` has a JQL, and the issue is deleted".into()));
         event.data.issue = None;
         event.data.kind = Kind::VersionCreated;
-        assert_eq!(jql.held("one", &Known::of(&event)), Held::Never("rule `one` has a JQL, and the event names no issue".into()));
+        assert_eq!(jql.evaluate("one", &Known::of(&event)), Evaluation::Never("rule `one` has a JQL, and the event names no issue".into()));
     }
 }

@@ -39,7 +39,7 @@ impl Lookup {
             let hint = "begin with a lower-case letter, and use such letters, digits and `_`: templates call it `lookup.NAME`";
             return Err((format!("`lookup.{name}`: `{name}` is not a name"), hint.into()));
         }
-        let known = |path: &[&str]| path.first().is_none_or(|root| !names::is_beside(root)) && names.check(path).is_ok();
+        let known = |path: &[&str]| path.first().is_none_or(|root| !names::is_template_only(root)) && names.check(path).is_ok();
         let path = PathTemplate::compile(settings.path(), &known).map_err(|err| (format!("`lookup.{name}`: {err}"), err.hint.clone()))?;
         let shown = settings.path().split('?').next().unwrap_or_default().to_owned();
         Ok(Self { name: name.to_owned(), path, shown, unguarded: settings.is_unguarded() })
@@ -168,9 +168,9 @@ mod tests {
         assert!(mistakes.is_empty());
         let asks = |references: &[&str]| {
             let paths: Vec<Vec<String>> = references.iter().map(|path| path.split('.').map(str::to_owned).collect()).collect();
-            let asks = super::super::beside::Asks::of(&paths, &lookups);
-            let names: Vec<String> = asks.lookups().iter().map(|lookup| lookup.name.clone()).collect();
-            (names.join(" "), asks.is_any(), asks.references().iter().map(|path| path.join(".")).collect::<Vec<_>>().join(" "))
+            let spec = super::super::extras::ExtrasSpec::of(&paths, &lookups);
+            let names: Vec<String> = spec.lookups().iter().map(|lookup| lookup.name.clone()).collect();
+            (names.join(" "), spec.is_any(), spec.references().iter().map(|path| path.join(".")).collect::<Vec<_>>().join(" "))
         };
         let told = |names: &str, is_any, paths: &str| (names.to_owned(), is_any, paths.to_owned());
         assert_eq!(asks(&["issue.key"]), told("", false, ""));

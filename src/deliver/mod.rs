@@ -5,7 +5,6 @@
 
 mod archive;
 mod attempt;
-mod beside;
 mod breaker;
 mod change;
 mod claims;
@@ -16,6 +15,7 @@ mod crash_loop;
 mod draft;
 mod enrich;
 mod explain;
+mod extras;
 mod fields;
 mod fold;
 mod guard;
@@ -50,4 +50,4 @@ pub use route::{Jiras, Route};
 pub use rules::{Rule, RuleError, RulePart, Rules, Send, SinkTraits, enabled_control};
 pub use settings::{LookupSettings, LookupTable, OnUnknown, RuleSettings, SendSettings, Settings, Thread};
 pub use supervise::{Delivery, Supervisor};
-pub use window::SETTLES;
+pub use window::SETTLING_REASON;

@@ -13,12 +13,12 @@ pub struct Names {
 }
 
 /// What only templates see: it is asked for when a message is about to be made.
-const BESIDE: [&str; 3] = ["lookup", "watchers", "parent"];
+const TEMPLATE_ONLY: [&str; 3] = ["lookup", "watchers", "parent"];
 /// Roots that are no members of an event.
 const NO_MEMBERS: [&str; 5] = ["event", "now", "change", "folded", "field"];
 
-pub(crate) fn is_beside(root: &str) -> bool {
-    BESIDE.contains(&root)
+pub(crate) fn is_template_only(root: &str) -> bool {
+    TEMPLATE_ONLY.contains(&root)
 }
 
 /// A name that does not exist.
@@ -128,7 +128,7 @@ fn with_members(mut definitions: serde_json::Map<String, Value>, roots: &[(&'sta
         data.retain(|name, _| !matches!(name.as_str(), "anyOf" | "oneOf" | "allOf"));
     }
     if let Some(members) = properties(&mut definitions, "Data") {
-        for (name, schema) in roots.iter().filter(|(name, _)| !NO_MEMBERS.contains(name) && !is_beside(name)) {
+        for (name, schema) in roots.iter().filter(|(name, _)| !NO_MEMBERS.contains(name) && !is_template_only(name)) {
             members.entry(*name).or_insert_with(|| schema.clone());
         }
     }

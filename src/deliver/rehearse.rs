@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::beside::{Beside, Question};
 use super::context::{self, Known};
 use super::enrich;
+use super::extras::{Extras, ExtrasRequest};
 use super::fold::{self, Candidate};
 use super::guard::{self, Facts, Ruling};
 use super::route::{Decision, Route, Verdict};
@@ -25,12 +25,12 @@ use crate::setting::SinkName;
 #[derive(Debug, Clone)]
 pub struct Recorded {
     pub event: Event,
-    beside: Beside,
+    extras: Extras,
 }
 
 impl From<Event> for Recorded {
     fn from(event: Event) -> Self {
-        Self { event, beside: Beside::default() }
+        Self { event, extras: Extras::default() }
     }
 }
 
@@ -39,7 +39,7 @@ impl Recorded {
     pub fn new(event: Event, written: &Value) -> Self {
         let member = |name: &str| written.get(name).cloned().unwrap_or_default();
         let lookup = member("lookup").as_object().cloned().unwrap_or_default();
-        Self { event, beside: Beside { lookup, watchers: member("watchers"), parent: member("parent") } }
+        Self { event, extras: Extras { lookup, watchers: member("watchers"), parent: member("parent") } }
     }
 }
 
@@ -105,14 +105,14 @@ struct Passed<'a> {
     /// Its place among the answers.
     place: usize,
     event: &'a Event,
-    beside: &'a Beside,
+    extras: &'a Extras,
     decision: Decision,
 }
 
 fn at(route: &Route, recorded: &[Recorded]) -> Vec<(usize, RehearsedDelivery)> {
     let mut answers = Vec::new();
     let mut passed: Vec<Passed<'_>> = Vec::new();
-    for (number, Recorded { event, beside }) in recorded.iter().enumerate() {
+    for (number, Recorded { event, extras }) in recorded.iter().enumerate() {
         for decision in route.decide(&known(event), true) {
             let (outcome, reason) = match &decision.verdict {
                 Verdict::Filtered(why) => ("filtered", Some(why.clone())),
@@ -120,7 +120,7 @@ fn at(route: &Route, recorded: &[Recorded]) -> Vec<(usize, RehearsedDelivery)> {
                 Verdict::Needs => if_matched(guarded(route, event, &decision), &decision),
             };
             if outcome == "sent" {
-                passed.push(Passed { number, place: answers.len(), event, beside, decision: decision.clone() });
+                passed.push(Passed { number, place: answers.len(), event, extras, decision: decision.clone() });
             }
             answers.push((number, answer(route, &decision, outcome, reason)));
         }
@@ -206,10 +206,10 @@ fn composed(route: &Route, send: &Send, members: &[&Passed<'_>], answer: &mut Re
     let event = if single { events[0] } else { &sum };
     let shown = Known { folded: if single { &[] } else { &ordered }, ..known(event) };
     let context = context::of_event(&shown, &route.names);
-    let question = templates.asks().question(&event.connection, Instant::now(), &context, event.data.issue.as_deref());
-    answer.asks = question.as_ref().map(Question::told).unwrap_or_default();
-    let beside = members.last().map(|member| member.beside);
-    match templates.render(&context::of_event(&Known { beside, ..shown }, &route.names)) {
+    let request = templates.extras().request(&event.connection, Instant::now(), &context, event.data.issue.as_deref());
+    answer.asks = request.as_ref().map(ExtrasRequest::describe).unwrap_or_default();
+    let extras = members.last().map(|member| member.extras);
+    match templates.render(&context::of_event(&Known { extras, ..shown }, &route.names)) {
         Ok(message) => {
             let crate::sink::Message { text, blocks, attachments, username, icon_url, thread: _ } = message;
             answer.message = Some(RehearsedMessage { text, blocks, attachments, username, icon_url });

@@ -23,16 +23,16 @@ use crate::event::{EventId, Position};
 use crate::store::{Archived, Ended, ParkedState, Progress, ReplayCounts, ReplayLane, ReplayPlace, ReplayStep, StoreError, Write};
 
 /// While it cannot go on: the lane has not come so far, or Jira or the store cannot be asked.
-const REST: Duration = Duration::from_millis(500);
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 /// More than this must not wait in the lane: the archive keeps the rest just as well.
 const WAITING_MAX: u64 = 1_024;
 
 /// What an item from the archive brings along.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Again {
+pub(crate) struct ReplayInfo {
     pub(crate) generation: u32,
     /// Where it waits already.
-    waits_at: Vec<Arc<str>>,
+    parked_at: Vec<Arc<str>>,
     /// It is of no concern: meant for another sink, or waiting as a whole.
     is_idle: bool,
 }
@@ -47,9 +47,9 @@ struct Batch {
     is_end: bool,
 }
 
-impl Again {
-    pub(crate) fn waits_at(&self, target: &Arc<str>) -> bool {
-        self.waits_at.contains(target)
+impl ReplayInfo {
+    pub(crate) fn parked_at(&self, target: &Arc<str>) -> bool {
+        self.parked_at.contains(target)
     }
 }
 
@@ -71,8 +71,8 @@ impl Replays {
         self.passed = self.passed.max(Some(position));
     }
 
-    fn rest(&mut self) {
-        self.not_before = Some(Instant::now() + REST);
+    fn back_off(&mut self) {
+        self.not_before = Some(Instant::now() + RETRY_DELAY);
     }
 
     fn step(&mut self, step: &ReplayStep) {
@@ -105,27 +105,27 @@ impl LaneWorker {
             Ok(read) => read,
             Err(err) => {
                 tracing::warn!(sink = %lane.sink, lane = %lane.lane, replay = %lane.replay.id, "a replay cannot be read: {err}");
-                self.replays.rest();
+                self.replays.back_off();
                 return Ok(());
             }
         };
         let _claim = self.shared.claims.clone().take(items.iter().map(|item| item.event().id.clone())).await;
         let shared = self.shared.clone();
-        let _alone = shared.alone().await;
+        let _turn = shared.begin_turn().await;
         self.held.clear();
         self.decide_again(&lane, &mut items).await;
         items.truncate(items.iter().position(is_undecided).unwrap_or(items.len()));
         let after = items.len().checked_sub(1).and_then(|last| places.get(last).copied()).or(skipped).unwrap_or(lane.after);
         let is_done = is_end && items.len() == places.len();
         if items.is_empty() && !is_done && after == lane.after {
-            self.replays.rest();
+            self.replays.back_off();
             return Ok(());
         }
-        let (mut write, counts) = if lane.replay.dry_run { self.foresee(&items).await? } else { self.act(&mut items).await? };
+        let (mut write, counts) = if lane.replay.dry_run { self.dry_run(&items).await? } else { self.execute(&mut items).await? };
         let step = ReplayStep { replay: lane.replay.id, sink: lane.sink, lane: lane.lane, after, counts, is_done };
         self.replays.step(&step);
         write.replay = Some(step);
-        self.conclude(write).await?;
+        self.persist(write).await?;
         shared.progressed();
         Ok(())
     }
@@ -149,12 +149,12 @@ impl LaneWorker {
             let waiting: Vec<_> = parked.iter().filter(waits).collect();
             let is_undecided = waiting.iter().any(|row| row.rule.is_none()) && self.shared.route.rules.of_sink(sink).next().is_some();
             let is_foreign = archived.envelope.target.as_ref().is_some_and(|target| target != sink);
-            let again = Again {
+            let replay = ReplayInfo {
                 generation: lane.replay.generation,
-                waits_at: waiting.iter().map(|row| row.key.target.clone()).collect(),
+                parked_at: waiting.iter().map(|row| row.key.target.clone()).collect(),
                 is_idle: is_undecided || is_foreign,
             };
-            Item { again: Some(again), ..item(archived.envelope.clone(), archived.position) }
+            Item { replay: Some(replay), ..item(archived.envelope.clone(), archived.position) }
         };
         let items = read.iter().take(passed).map(|(_, archived)| item_of(archived)).collect();
         Ok(Batch { places: read.into_iter().map(|(place, _)| place).collect(), items, skipped, is_end })
@@ -168,7 +168,7 @@ impl LaneWorker {
             match archived {
                 Ok(archived) => read.push((place, archived)),
                 Err(StoreError::Unusable(why) | StoreError::Rejected(why) | StoreError::Unavailable(why)) => {
-                    self.tell_unreadable(&why);
+                    self.log_unreadable_once(&why);
                     if let Some(last) = read.last_mut() { last.0 = place } else { skipped = Some(place) }
                 }
             }
@@ -203,16 +203,16 @@ impl LaneWorker {
                 item.decisions.retain(|decision| decision.rule.as_deref() == Some(rule));
             }
         };
-        for item in items.iter_mut().filter(|item| item.again.as_ref().is_some_and(|again| !again.is_idle)) {
+        for item in items.iter_mut().filter(|item| item.replay.as_ref().is_some_and(|replay| !replay.is_idle)) {
             item.decisions = shared.route.decide(&Known::of(&item.envelope.event), false);
             narrow(item);
         }
         enrich::look_up(items, &shared.route, &shared.jiras, &shared.fields, &shared.store, &shared.clock).await;
         items.iter_mut().for_each(narrow);
-        self.hold_back(items);
+        self.defer_undecided(items);
     }
 
-    async fn act(&mut self, items: &mut [Item]) -> Result<(Write, ReplayCounts), NotWritten> {
+    async fn execute(&mut self, items: &mut [Item]) -> Result<(Write, ReplayCounts), NotWritten> {
         let is_sent = |item: &&mut Item| item.decisions.iter().any(|decision| decision.verdict == Verdict::Send);
         self.trace(items.iter_mut().filter(is_sent));
         let (mut write, mut ready, mut refused) = (Write::default(), Vec::new(), HashSet::new());
@@ -237,7 +237,7 @@ impl LaneWorker {
     }
 
     /// What would happen; nothing does.
-    async fn foresee(&mut self, items: &[Item]) -> Result<(Write, ReplayCounts), NotWritten> {
+    async fn dry_run(&mut self, items: &[Item]) -> Result<(Write, ReplayCounts), NotWritten> {
         let works = self.works(items).await?;
         let mut counts = counted(items, works.len());
         for work in &works {
@@ -264,7 +264,7 @@ fn taken(counts: &mut ReplayCounts, is_filtered: bool) -> &mut u64 {
 /// What is known before anything is tried: `works` deliveries are to be made.
 fn counted(items: &[Item], works: usize) -> ReplayCounts {
     let sends = |item: &Item| item.decisions.iter().filter(|decision| decision.verdict == Verdict::Send).count();
-    let is_idle = |item: &&Item| item.again.as_ref().is_some_and(|again| again.is_idle);
+    let is_idle = |item: &&Item| item.replay.as_ref().is_some_and(|replay| replay.is_idle);
     let idle = items.iter().filter(is_idle).count();
     let all: usize = items.iter().map(sends).sum();
     ReplayCounts {

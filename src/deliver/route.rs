@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::context::{self, Known};
 use super::fields;
-use super::jql::Held;
+use super::jql::Evaluation;
 use super::names::Names;
 use super::rules::{Answer, MessageTemplates, Rule, Rules, Send};
 use super::work::Work;
@@ -175,12 +175,12 @@ fn verdict(
     }
     match rule.when.evaluate(context) {
         Answer::Yes if taken.is_some() => Ok(Verdict::Filtered(format!("same target as rule {}", taken.unwrap_or_default()))),
-        Answer::Yes => match rule.jql.as_ref().map_or(Held::Yes, |jql| jql.held(&rule.name, known)) {
-            Held::Unasked => Ok(Verdict::Needs),
-            Held::No(why) => Err(Missing { why, miss: Miss::Told }),
-            Held::Never(why) => Err(Missing { why, miss: Miss::ToldAlone }),
-            Held::Yes if unread != Unread::Nothing && shows_unknown(send, context) => Ok(Verdict::Needs),
-            Held::Yes => {
+        Answer::Yes => match rule.jql.as_ref().map_or(Evaluation::Yes, |jql| jql.evaluate(&rule.name, known)) {
+            Evaluation::Unasked => Ok(Verdict::Needs),
+            Evaluation::No(why) => Err(Missing { why, miss: Miss::Told }),
+            Evaluation::Never(why) => Err(Missing { why, miss: Miss::ToldAlone }),
+            Evaluation::Yes if unread != Unread::Nothing && shows_unknown(send, context) => Ok(Verdict::Needs),
+            Evaluation::Yes => {
                 match send.whom.filter(|path| path.iter().try_fold(context, |place, name| place.get(name)).is_none_or(Value::is_null)) {
                     Some(path) => Ok(Verdict::Filtered(format!("there is no {} to write to", path.last().unwrap_or(&"person")))),
                     None => Ok(Verdict::Send),

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 pub(crate) use expression::{Answer, Expression, Wrong};
 
-use super::beside::Asks;
+use super::extras::ExtrasSpec;
 use super::jql::Jql;
 use super::names::Names;
 use super::settings::RuleSettings;
@@ -77,7 +77,7 @@ pub struct MessageTemplates {
     attachments: Option<JsonTemplate>,
     username: Option<String>,
     icon_url: Option<String>,
-    asks: Asks,
+    extras: ExtrasSpec,
     references: Vec<Vec<String>>,
 }
 
@@ -99,8 +99,8 @@ impl MessageTemplates {
     }
 
     /// What is to be asked of Jira for it.
-    pub(crate) fn asks(&self) -> &Asks {
-        &self.asks
+    pub(crate) fn extras(&self) -> &ExtrasSpec {
+        &self.extras
     }
 }
 
@@ -156,7 +156,7 @@ impl Rules {
     }
 
     /// Reads the orders about rules.
-    pub async fn obey(&self, store: &Store) -> Result<(), StoreError> {
+    pub async fn refresh(&self, store: &Store) -> Result<(), StoreError> {
         let orders = store.controls(CONTROLS).await?;
         for rule in &self.rules {
             let order = orders.iter().find(|(name, _)| *name == enabled_control(&rule.name));

@@ -95,10 +95,10 @@ impl Shared {
     }
 
     /// Before a turn's work. After unclean starts one delivery of the whole process at a time: what then dies with it is the one.
-    pub(crate) async fn alone(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+    pub(crate) async fn begin_turn(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
         let crash_loop = self.crash_loop.as_ref()?;
         crash_loop.work_begins().await;
-        if crash_loop.is_careful() { Some(crash_loop.alone.lock().await) } else { None }
+        if crash_loop.is_careful() { Some(crash_loop.turn_lock.lock().await) } else { None }
     }
 
     pub(crate) fn progressed(&self) {
@@ -149,16 +149,16 @@ impl Supervisor {
         let mut sinks = Vec::new();
         for route in routes {
             let shared = shared(delivery, route, crash_loop.clone());
-            shared.pause.obey(&delivery.store).await?;
-            shared.route.rules.obey(&delivery.store).await?;
+            shared.pause.refresh(&delivery.store).await?;
+            shared.route.rules.refresh(&delivery.store).await?;
             let place = subscribe(delivery, shared.route.name()).await?;
             sinks.push((Arc::new(shared), place));
         }
         let (store, lanes) = (delivery.store.clone(), delivery.tasks.clone());
-        delivery.tasks.spawn("archive", async move { keep_all(archive, store, lanes).await });
+        delivery.tasks.spawn("archive", async move { run_archive_lanes(archive, store, lanes).await });
         let mut working = Vec::new();
         for (shared, place) in sinks {
-            begin(delivery, &shared, Some(place), None);
+            start_sink(delivery, &shared, Some(place), None);
             working.push(shared);
         }
         Ok(Self::of(delivery, working, crash_loop, true))
@@ -169,9 +169,9 @@ impl Supervisor {
         let mut sinks = Vec::new();
         for route in routes {
             let shared = Arc::new(shared(delivery, route, None));
-            shared.pause.obey(&delivery.store).await?;
-            shared.route.rules.obey(&delivery.store).await?;
-            shared.tasks.spawn("orders", obey_orders(shared.clone()));
+            shared.pause.refresh(&delivery.store).await?;
+            shared.route.rules.refresh(&delivery.store).await?;
+            shared.tasks.spawn("orders", watch_control(shared.clone()));
             sinks.push(shared);
         }
         Ok(Self::of(delivery, sinks, None, false))
@@ -230,7 +230,7 @@ pub(super) fn shared(delivery: &Delivery, route: Route, crash_loop: Option<Arc<C
 }
 
 /// Lets a sink work, once what was there before it has let go. Without a place it takes its own.
-pub(super) fn begin(delivery: &Delivery, shared: &Arc<Shared>, place: Option<Box<dyn Subscription>>, before: Option<Tasks>) {
+pub(super) fn start_sink(delivery: &Delivery, shared: &Arc<Shared>, place: Option<Box<dyn Subscription>>, before: Option<Tasks>) {
     let (delivery, shared) = (delivery.clone(), shared.clone());
     shared.tasks.clone().spawn("sink", async move {
         if let Some(before) = before {
@@ -240,8 +240,8 @@ pub(super) fn begin(delivery: &Delivery, shared: &Arc<Shared>, place: Option<Box
             () = shared.tasks.token().cancelled() => return,
             ready = make_ready(&delivery, &shared, place) => ready,
         };
-        shared.tasks.spawn("orders", obey_orders(shared.clone()));
-        work_all(ready, shared).await;
+        shared.tasks.spawn("orders", watch_control(shared.clone()));
+        run_lanes(ready, shared).await;
     });
 }
 
@@ -249,7 +249,7 @@ pub(super) fn begin(delivery: &Delivery, shared: &Arc<Shared>, place: Option<Box
 async fn make_ready(delivery: &Delivery, shared: &Shared, mut place: Option<Box<dyn Subscription>>) -> Box<dyn Subscription> {
     let sink = shared.route.name();
     loop {
-        let taken = match (shared.pause.obey(&delivery.store).await, place.take()) {
+        let taken = match (shared.pause.refresh(&delivery.store).await, place.take()) {
             (Ok(_), Some(place)) => return place,
             (Ok(_), None) => subscribe(delivery, sink).await.map_err(StartError::from),
             (Err(err), kept) => {
@@ -280,16 +280,16 @@ pub(super) async fn subscribe(delivery: &Delivery, sink: &SinkName) -> Result<Bo
 }
 
 /// Every lane of the archive on a task of its own.
-async fn keep_all(mut subscription: Box<dyn Subscription>, store: Store, tasks: Tasks) {
+async fn run_archive_lanes(mut subscription: Box<dyn Subscription>, store: Store, tasks: Tasks) {
     let stop = tasks.token().clone();
     while let Some(lane) = next_lane(subscription.as_mut(), &SinkName::archive(), &tasks).await {
         let (store, stop) = (store.clone(), stop.clone());
-        tasks.spawn("archive lane", async move { archive::keep(lane, &store, &stop).await });
+        tasks.spawn("archive lane", async move { archive::run(lane, &store, &stop).await });
     }
 }
 
 /// Every lane of a sink on a task of its own; a lane that was lost comes again.
-async fn work_all(mut subscription: Box<dyn Subscription>, shared: Arc<Shared>) {
+async fn run_lanes(mut subscription: Box<dyn Subscription>, shared: Arc<Shared>) {
     while let Some(lane) = next_lane(subscription.as_mut(), shared.route.name(), &shared.tasks).await {
         shared.tasks.spawn("lane", LaneWorker::new(shared.clone(), lane).run());
     }
@@ -316,19 +316,19 @@ async fn next_lane(subscription: &mut dyn Subscription, sink: &SinkName, tasks: 
 }
 
 /// Watches the control rows of one sink.
-pub(super) async fn obey_orders(shared: Arc<Shared>) {
+pub(super) async fn watch_control(shared: Arc<Shared>) {
     let mut orders = shared.store.orders();
     let stop = shared.tasks.token().clone();
     loop {
-        match shared.pause.obey(&shared.store).await {
+        match shared.pause.refresh(&shared.store).await {
             Ok(true) => {
-                shared.breaker.answered();
+                shared.breaker.record_success();
                 tracing::info!(sink = %shared.route.name(), "sink `{}` runs again", shared.route.name());
             }
             Ok(false) => {}
             Err(err) => tracing::warn!(sink = %shared.route.name(), "orders cannot be read: {err}"),
         }
-        if let Err(err) = shared.route.rules.obey(&shared.store).await {
+        if let Err(err) = shared.route.rules.refresh(&shared.store).await {
             tracing::warn!(sink = %shared.route.name(), "orders about rules cannot be read: {err}");
         }
         tokio::select! {

@@ -23,7 +23,7 @@ use crate::store::{ArchiveRow, DeliveryKey, Ended, JournalRow, ParkedRow, Parked
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Why a delivery waits for what may belong to it.
-pub const SETTLES: &str = "it is told together with what follows it at once";
+pub const SETTLING_REASON: &str = "it is told together with what follows it at once";
 
 /// A delivery that the guard let pass, with the event as it may be shown.
 pub(crate) struct Ready {
@@ -33,28 +33,28 @@ pub(crate) struct Ready {
 
 impl LaneWorker {
     /// Brings all of it to an end, written down when this returns.
-    pub(crate) async fn settle(&mut self, mut items: Vec<Item>) -> Result<(), NotWritten> {
+    pub(crate) async fn process(&mut self, mut items: Vec<Item>) -> Result<(), NotWritten> {
         let shared = self.shared.clone();
         self.held.clear();
         self.trace(items.iter_mut());
         let _claim = shared.claims.take(items.iter().map(|item| item.event().id.clone())).await;
-        let _alone = shared.alone().await;
+        let _turn = shared.begin_turn().await;
         for item in items.iter_mut().filter(|item| item.decisions.is_empty()) {
             item.decisions = shared.route.decide(&Known::of(&item.envelope.event), false);
         }
         let mut write = Write::default();
         if shared.pause.is_paused() {
             // Nothing is fetched for a sink that takes nothing: what waits is decided when it runs again.
-            self.hold_back(&mut items);
+            self.defer_undecided(&mut items);
             let works = self.works(&items).await?;
             meters::unknown(&works);
             works.iter().for_each(|work| self.park_behind(work, &items, "the sink is paused", &mut write));
             self.park_undecided(&items, &mut write);
-            return self.conclude(write).await;
+            return self.persist(write).await;
         }
-        self.let_settle(&mut items);
+        self.mark_settling(&mut items);
         enrich::look_up(&mut items, &shared.route, &shared.jiras, &shared.fields, &shared.store, &shared.clock).await;
-        self.hold_back(&mut items);
+        self.defer_undecided(&mut items);
         let mut ready = Vec::new();
         let works = self.works(&items).await?;
         meters::unknown(&works);
@@ -76,11 +76,11 @@ impl LaneWorker {
                 self.waiting.remove_one(&row.key.target, &row.partition_key);
             }
         }
-        self.conclude(write).await
+        self.persist(write).await
     }
 
     /// An event that cannot be decided yet waits as a whole, and so does what comes behind it: nobody knows yet where it would overtake.
-    pub(super) fn hold_back(&self, items: &mut [Item]) {
+    pub(super) fn defer_undecided(&self, items: &mut [Item]) {
         let sink = self.shared.route.name();
         if self.shared.route.rules.of_sink(sink).next().is_none() {
             return;
@@ -101,7 +101,7 @@ impl LaneWorker {
         }
     }
 
-    pub(super) async fn conclude(&mut self, write: Write) -> Result<(), NotWritten> {
+    pub(super) async fn persist(&mut self, write: Write) -> Result<(), NotWritten> {
         persist(&self.shared.store, write, &self.stop).await
     }
 
@@ -126,7 +126,7 @@ impl LaneWorker {
         let mut works = Vec::new();
         let mut taken = HashSet::new();
         for (number, item) in items.iter().enumerate() {
-            if item.again.is_none() {
+            if item.replay.is_none() {
                 let filtered = item.decisions.iter().filter(|decision| matches!(decision.verdict, Verdict::Filtered(_)));
                 filtered.for_each(|_| {
                     meters::filtered(sink);
@@ -138,12 +138,12 @@ impl LaneWorker {
                 let (event_id, target, generation) = (item.event().id.clone(), decision.target.clone(), item.generation());
                 let key = DeliveryKey { sink: sink.clone(), event_id, target, generation };
                 let before = known.iter().find(|row| row.key == key);
-                if item.again.as_ref().is_some_and(|again| again.waits_at(&key.target)) {
+                if item.replay.as_ref().is_some_and(|replay| replay.parked_at(&key.target)) {
                     continue;
                 }
                 if before.is_some_and(|row| is_over(row, item, self.shared.route.is_shadow())) || !taken.insert(key.clone()) {
                     item.trail.ended(Outcome::Known);
-                    if item.again.is_none() {
+                    if item.replay.is_none() {
                         meters::duplicate(&item.event().connection);
                     }
                     continue;
@@ -165,14 +165,14 @@ impl LaneWorker {
         let item = &items[work.item];
         let shared = self.shared.clone();
         if let Some(reason) = shared.route.lacks_rule(&work) {
-            self.bury(&work, item, reason, write);
+            self.dead_letter(&work, item, reason, write);
             return None;
         }
         let place = (work.key.target.clone(), item.event().partition_key.clone());
         let waits = if is_own(&work, item) { self.held.contains(&place) } else { self.waiting.behind(&place.0, &place.1).is_some() };
         if waits || (shared.blocked(&work.key.target).is_some() && !is_own(&work, item)) {
-            let settles = self.settles(item, &work.key.target, work.rule.as_ref()).is_some();
-            let why = if settles { SETTLES } else { "earlier deliveries of this issue or target wait" };
+            let is_settling = self.settle_left(item, &work.key.target, work.rule.as_ref()).is_some();
+            let why = if is_settling { SETTLING_REASON } else { "earlier deliveries of this issue or target wait" };
             self.park_behind(&work, items, why, write);
             return None;
         }
@@ -181,8 +181,8 @@ impl LaneWorker {
             return None;
         }
         let rule = work.rule.as_ref().and_then(|name| shared.route.rules.find(name, &work.key.sink, &work.key.target));
-        if let Some(wait) = self.settles(item, &work.key.target, work.rule.as_ref()) {
-            self.park(&work, item, wait, SETTLES, false, write);
+        if let Some(wait) = self.settle_left(item, &work.key.target, work.rule.as_ref()) {
+            self.park(&work, item, wait, SETTLING_REASON, false, write);
             return None;
         }
         if let Some(Err(err)) = &item.fields {
@@ -253,7 +253,7 @@ impl LaneWorker {
                 self.arrived(work, item, ended);
                 write.journal.push(self.ended(work, ended, reason));
             }
-            End::Dead { reason } => self.bury(work, item, &reason, write),
+            End::Dead { reason } => self.dead_letter(work, item, &reason, write),
             End::NotTried { reason } => self.park_behind(work, items, &reason, write),
             End::Unanswered { reason } => self.park_behind(&Work { unknown: true, ..work.clone() }, items, &reason, write),
             End::Park { wait, concerns, counted, reason } => {
@@ -281,7 +281,7 @@ impl LaneWorker {
     fn arrived(&self, work: &Work, item: &Item, ended: Ended) {
         let is_delivered = ended == Ended::Delivered;
         item.trail.ended(if is_delivered { Outcome::Delivered } else { Outcome::Filtered });
-        if item.again.is_none() && is_delivered {
+        if item.replay.is_none() && is_delivered {
             meters::delay(&work.key.sink, item.event(), self.shared.clock.now());
         }
     }
@@ -311,13 +311,13 @@ impl LaneWorker {
         let attempts = work.failures + u32::from(counted);
         let key = item.event().partition_key.clone();
         if work.unknown || counted || self.shared.is_careful() || !self.shared.route.sink.traits().repeatable {
-            write.journal.push(self.journal(work, work.untold(), Some(reason.to_owned())));
+            write.journal.push(self.journal(work, work.progress_if_not_sent(), Some(reason.to_owned())));
         }
         let own = item.parked.as_ref().filter(|row| row.key == work.key);
         let first_at = own.map_or(now, |row| row.first_at);
         let expired = self.shared.settings.max_age.is_some_and(|most| now.since(first_at) > most.0);
         if expired {
-            return self.bury(work, item, &format!("expired: {reason}"), write);
+            return self.dead_letter(work, item, &format!("expired: {reason}"), write);
         }
         item.trail.ended(Outcome::Parked);
         let not_before = now.plus(wait);
@@ -342,7 +342,7 @@ impl LaneWorker {
             write.tried.push(row);
             return;
         }
-        if reason != SETTLES {
+        if reason != SETTLING_REASON {
             meters::parked(&work.key.sink);
         }
         write.archive.push(ArchiveRow { envelope: item.envelope.clone(), lane: row.lane, position: row.position });
@@ -374,7 +374,7 @@ impl LaneWorker {
         if is_own(work, item) { !self.held.contains(&place) } else { self.waiting.behind(&place.0, &place.1).is_none() }
     }
 
-    pub(crate) fn bury(&mut self, work: &Work, item: &Item, reason: &str, write: &mut Write) {
+    pub(crate) fn dead_letter(&mut self, work: &Work, item: &Item, reason: &str, write: &mut Write) {
         item.trail.ended(Outcome::Dead);
         let now = self.shared.clock.now();
         let own = item.parked.as_ref().filter(|row| row.key == work.key);
@@ -433,7 +433,7 @@ pub(super) fn is_undecided(item: &Item) -> bool {
 /// It ended, and this is no reason to look again. What the guard withheld or a JQL filtered is decided anew where somebody asked for that;
 /// so is what was only recorded, once its sink sends.
 fn is_over(row: &JournalRow, item: &Item, is_shadow: bool) -> bool {
-    let is_asked_for = item.again.is_some() || item.parked.is_some();
+    let is_asked_for = item.replay.is_some() || item.parked.is_some();
     match row.progress {
         Progress::Ended(Ended::Withheld | Ended::Filtered) => !is_asked_for,
         Progress::Ended(Ended::Shadowed) => is_shadow || !is_asked_for,

@@ -40,7 +40,7 @@ impl Work {
     }
 
     /// What to journal after a try that certainly did nothing.
-    pub(crate) fn untold(&self) -> Progress {
+    pub(crate) fn progress_if_not_sent(&self) -> Progress {
         if self.unknown { Progress::Started } else { Progress::Tried }
     }
 

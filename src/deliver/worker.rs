@@ -15,7 +15,7 @@ use super::route::{Decision, Verdict};
 use super::supervise::Shared;
 use super::trail::Trail;
 use crate::event::{LaneId, PartitionKey};
-use crate::queue::{Lane, Patient, QueueError, Seen};
+use crate::queue::{Lane, QueueError, RetryingLane, Seen};
 use crate::store::{Parked, ParkedRow, StoreError, Waiting, Write};
 
 /// Between two looks at those who wait, new envelopes get their turn for this long.
@@ -23,10 +23,10 @@ const TURN: Duration = Duration::from_millis(2);
 /// Envelopes that must be read from disk need a longer turn now and then.
 const LONG_TURN: Duration = Duration::from_millis(200);
 const LONG_TURN_EVERY: u32 = 16;
-/// How long a lane sleeps at most when nothing is due.
-const IDLE: Duration = Duration::from_secs(3_600);
 /// How long what cannot be read is not looked at again: it takes another version of the program.
 const UNREADABLE_FOR: Duration = Duration::from_secs(60);
+/// Another process may have parked something of this lane after it was taken over, so the store is asked again.
+const RELOAD_EVERY: Duration = Duration::from_secs(60);
 /// How long a lane waits after the store could not be read.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -37,12 +37,15 @@ pub(crate) struct LaneWorker {
     /// Where something of the batch in hand was parked: what follows it there must not overtake.
     pub(crate) held: HashSet<(Arc<str>, PartitionKey)>,
     pub(crate) stop: CancellationToken,
-    lane: Patient,
+    lane: RetryingLane,
     turns: u32,
     /// The last turn was for those who waited, and for a replay.
     drained: bool,
     /// What was told of envelopes that could not be read.
     unreadable: HashSet<String>,
+    /// No window has come yet: who had the lane before may still be at work, in another process.
+    is_new: bool,
+    loaded_at: Instant,
 }
 
 /// Why a lane's work ended.
@@ -67,8 +70,20 @@ impl LaneWorker {
     pub(crate) fn new(shared: Arc<Shared>, lane: Box<dyn Lane>) -> Self {
         let stop = shared.stop.clone();
         let (waiting, replays) = (WaitingSet::default(), Replays::default());
-        let lane = Patient::new(lane, shared.route.name());
-        Self { shared, waiting, replays, held: HashSet::new(), stop, lane, turns: 0, drained: false, unreadable: HashSet::new() }
+        let lane = RetryingLane::new(lane, shared.route.name());
+        Self {
+            shared,
+            waiting,
+            replays,
+            held: HashSet::new(),
+            stop,
+            lane,
+            turns: 0,
+            drained: false,
+            unreadable: HashSet::new(),
+            is_new: true,
+            loaded_at: Instant::now(),
+        }
     }
 
     pub(crate) fn lane_id(&self) -> LaneId {
@@ -90,6 +105,10 @@ impl LaneWorker {
         loop {
             let turn = match self.turn(&mut orders).await {
                 Ok(Some(window)) => {
+                    // A first window shows that whoever had the lane before has let go of it: only now is known what they parked.
+                    if std::mem::take(&mut self.is_new) && self.load_waiting().await.is_err() {
+                        return Ended::Stopped;
+                    }
                     self.drained = false;
                     self.pass(window).await
                 }
@@ -112,6 +131,8 @@ impl LaneWorker {
         if orders.has_changed().unwrap_or(true) {
             orders.changed().await.map_err(|_| Ended::Stopped)?;
             self.load_waiting().await.map_err(|_| Ended::Stopped)?;
+        } else if self.loaded_at.elapsed() >= RELOAD_EVERY {
+            self.load_waiting().await.map_err(|_| Ended::Stopped)?;
         }
         let drainable = !self.waiting.is_empty() && !self.shared.pause.is_paused();
         let waiting = self.waiting.next_due().filter(|_| drainable);
@@ -127,8 +148,9 @@ impl LaneWorker {
                 Instant::now() + if self.turns.is_multiple_of(LONG_TURN_EVERY) { LONG_TURN } else { TURN }
             }
             Some(due) => due,
-            None => Instant::now() + IDLE,
+            None => self.loaded_at + RELOAD_EVERY,
         };
+        let due = due.min(self.loaded_at + RELOAD_EVERY);
         let taken = self.lane.taken();
         tokio::select! {
             biased;
@@ -155,7 +177,7 @@ impl LaneWorker {
         let sink = self.shared.route.name();
         let ours = |seen: &Seen| seen.envelope.target.as_ref().is_none_or(|target| target == sink);
         let items = window.into_iter().filter(ours).map(|seen| item(seen.envelope, seen.position)).collect();
-        self.settle(items).await?;
+        self.process(items).await?;
         self.lane.advance(last).await?;
         self.replays.lane_passed(last);
         self.shared.progressed();
@@ -185,7 +207,7 @@ impl LaneWorker {
         }
         self.put_off(rows.unreadable).await?;
         let items = rows.parked.into_iter().map(|row| self.resume(row)).collect();
-        self.settle(items).await?;
+        self.process(items).await?;
         self.shared.progressed();
         Ok(())
     }
@@ -196,17 +218,17 @@ impl LaneWorker {
         let mut write = Write::default();
         for (row, err) in unreadable {
             let (StoreError::Unusable(reason) | StoreError::Rejected(reason) | StoreError::Unavailable(reason)) = err;
-            self.tell_unreadable(&reason);
+            self.log_unreadable_once(&reason);
             let key = Waiting::Key(row.key.sink.clone(), row.key.target.clone(), row.partition_key.clone());
             write.postpone.push((key, not_before));
             self.waiting.postpone(&row.key.target, &row.partition_key, not_before, UNREADABLE_FOR);
             write.tried.push(ParkedRow { not_before, reason, ..row });
         }
-        self.conclude(write).await
+        self.persist(write).await
     }
 
     /// Once: it comes again and again. `why` names the event.
-    pub(super) fn tell_unreadable(&mut self, why: &str) {
+    pub(super) fn log_unreadable_once(&mut self, why: &str) {
         if self.unreadable.insert(why.to_owned()) {
             tracing::error!(sink = %self.shared.route.name(), "an event cannot go on with this version of the program: {why}");
         }
@@ -230,6 +252,7 @@ impl LaneWorker {
             let (sink, lane) = (self.shared.route.name(), self.lane.id());
             match tokio::try_join!(self.shared.store.waiting_keys(sink, lane), self.shared.store.open_replays(sink, lane)) {
                 Ok((rows, open)) => {
+                    self.loaded_at = Instant::now();
                     self.replays.load(open);
                     self.waiting.load(rows, self.shared.clock.now());
                     return Ok(());
@@ -257,7 +280,7 @@ pub(super) fn item(envelope: Arc<crate::event::Envelope>, position: crate::event
         envelope,
         position,
         parked: None,
-        again: None,
+        replay: None,
         decisions: Vec::new(),
         sights: None,
         internal: None,
@@ -266,7 +289,7 @@ pub(super) fn item(envelope: Arc<crate::event::Envelope>, position: crate::event
         last_level: None,
         fields: None,
         jql: None,
-        settles: false,
+        is_settling: false,
         trail: Trail::none(),
     }
 }

@@ -11,11 +11,11 @@
 
 pub mod amqp;
 pub mod embedded;
+mod external_publisher;
 pub mod kafka;
 pub mod memory;
-mod outlet;
 mod owners;
-mod patient;
+mod retrying_lane;
 pub mod spool;
 mod wrong;
 
@@ -26,8 +26,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-pub use outlet::{Outlet, OutletError};
-pub use patient::Patient;
+pub use external_publisher::{ExternalPublishError, ExternalPublisher};
+pub use retrying_lane::RetryingLane;
 pub use wrong::Wrong;
 
 use crate::clock::Timestamp;

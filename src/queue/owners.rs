@@ -20,6 +20,8 @@ struct State {
     /// Each owned lane's token.
     owned: Vec<Option<CancellationToken>>,
     share: Share,
+    /// Where the search for a free lane begins: behind the last, so that one that cannot be opened holds up no other.
+    next: usize,
 }
 
 /// The one live ownership of a lane; dropping it frees the lane.
@@ -31,7 +33,7 @@ pub(super) struct Owned {
 
 impl Owners {
     pub(super) fn new(lanes: LaneCount, taken: CancellationToken) -> Arc<Self> {
-        let state = State { owned: vec![None; usize::from(lanes.get())], share: Share::All };
+        let state = State { owned: vec![None; usize::from(lanes.get())], share: Share::All, next: 0 };
         Arc::new(Self { state: Mutex::new(state), freed: Notify::new(), taken })
     }
 
@@ -60,7 +62,7 @@ impl Owners {
         &self.taken
     }
 
-    /// The first lane without an owner; waits where there is none. Cancel-safe: a lane is marked only in the poll that returns it.
+    /// The next lane without an owner; waits where there is none. Cancel-safe: a lane is marked only in the poll that returns it.
     pub(super) async fn take(self: &Arc<Self>) -> Result<Owned, QueueError> {
         loop {
             let freed = self.freed.notified();
@@ -82,16 +84,23 @@ impl Owners {
 
     fn try_take(self: &Arc<Self>) -> Option<Owned> {
         let mut state = self.state();
-        let State { owned, share } = &mut *state;
-        let (lane, free) = (0..).map(LaneId).zip(owned).find(|(lane, owned)| owned.is_none() && share.holds(*lane))?;
-        let taken = self.taken.child_token();
-        *free = Some(taken.clone());
+        let State { owned, share, next } = &mut *state;
+        let (first, count) = (*next, owned.len());
+        let is_free = |index: &usize| matches!(owned.get(*index), Some(None)) && lane_at(*index).is_some_and(|lane| share.holds(lane));
+        let index = (first..first + count).map(|index| index % count).find(is_free)?;
+        let (lane, taken) = (lane_at(index)?, self.taken.child_token());
+        *owned.get_mut(index)? = Some(taken.clone());
+        *next = (index + 1) % count;
         Some(Owned { owners: Arc::clone(self), lane, taken })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn lane_at(index: usize) -> Option<LaneId> {
+    u16::try_from(index).ok().map(LaneId)
 }
 
 impl Owned {
@@ -117,6 +126,16 @@ impl Drop for Owned {
 #[cfg(all(test, any(feature = "amqp", feature = "kafka")))]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_lane_that_comes_back_goes_behind_the_others() {
+        let owners = Owners::new(LaneCount::new(3).expect("a number of lanes"), CancellationToken::new());
+        let mut order = Vec::new();
+        for _ in 0..4 {
+            order.push(owners.try_take().expect("a lane").lane().0);
+        }
+        assert_eq!(order, [0, 1, 2, 0]);
+    }
 
     #[tokio::test]
     async fn a_lane_that_leaves_the_share_is_taken_back_and_comes_again_with_it() {

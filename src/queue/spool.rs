@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::turns::Turns;
 use super::embedded::{self, Embedded};
-use super::{Backlog, Lane, Patient, PublishError, Queue, QueueError, Subscription};
+use super::{Backlog, Lane, PublishError, Queue, QueueError, RetryingLane, Subscription};
 use crate::backoff::Backoff;
 use crate::event::{Envelope, LaneCount, LaneId, PartitionKey, Position};
 use crate::setting::SinkName;
@@ -177,14 +177,14 @@ async fn drain_all(road: Arc<dyn Queue>, mut subscription: Box<dyn Subscription>
             lane = subscription.next_lane() => lane,
         };
         match lane {
-            Ok(lane) => tasks.spawn("spool lane", drain(Arc::clone(&road), Patient::new(lane, &place), stop.clone())),
+            Ok(lane) => tasks.spawn("spool lane", drain(Arc::clone(&road), RetryingLane::new(lane, &place), stop.clone())),
             Err(err) => return tracing::debug!("the spool is not drained any more: {err}"),
         }
     }
 }
 
 /// What waits in one lane follows: issues side by side, the events of each one after another.
-async fn drain(road: Arc<dyn Queue>, mut lane: Patient, stop: CancellationToken) {
+async fn drain(road: Arc<dyn Queue>, mut lane: RetryingLane, stop: CancellationToken) {
     loop {
         let window = tokio::select! {
             () = stop.cancelled() => return,

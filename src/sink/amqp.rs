@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::broker::{BrokerSink, first, named, not_built, without_user};
+use super::broker::{BrokerSink, check_name, first_error, not_built, without_user};
 use super::{BuildError, Clearance, Sink};
-use crate::queue::amqp::{self, Broker, Place};
+use crate::queue::amqp::{self, Broker, Destination};
 use crate::setting::{ByteSize, Secret, SecretSource, SinkName};
 
 /// A short string of AMQP.
@@ -76,9 +76,9 @@ impl Settings {
             return Err(not_built("RabbitMQ", "amqp"));
         }
         without_user(&self.url)?;
-        named("exchange", &self.exchange, NAME_MAX)?;
+        check_name("exchange", &self.exchange, NAME_MAX)?;
         if let Some(key) = &self.routing_key {
-            named("routing_key", key, NAME_MAX)?;
+            check_name("routing_key", key, NAME_MAX)?;
         }
         self.broker(self.password.as_ref().map(|_| Secret::new("not yet known"))).map(drop)
     }
@@ -92,17 +92,18 @@ impl Settings {
             max_message: self.max_message,
             ..amqp::Settings::default()
         };
-        settings.broker(&self.url, password).map_err(first)
+        settings.broker(&self.url, password).map_err(first_error)
     }
 }
 
 /// `password` is what the setting of that name resolved to. Connects with the first event.
 pub fn build(name: SinkName, settings: &Settings, password: Option<Secret>) -> Result<impl Sink + use<>, BuildError> {
     settings.check()?;
-    let place = Place { exchange: settings.exchange.clone(), routing_key: settings.routing_key.clone(), mandatory: settings.mandatory };
-    let outlet = amqp::outlet(&settings.broker(password)?, &format!("sink {name}"), &place);
-    let outlet = outlet.map_err(|err| BuildError::surroundings(err.to_string()))?;
-    Ok(BrokerSink { name, outlet, include_raw: settings.include_raw })
+    let destination =
+        Destination { exchange: settings.exchange.clone(), routing_key: settings.routing_key.clone(), mandatory: settings.mandatory };
+    let publisher = amqp::external_publisher(&settings.broker(password)?, &format!("sink {name}"), &destination);
+    let publisher = publisher.map_err(|err| BuildError::surroundings(err.to_string()))?;
+    Ok(BrokerSink { name, publisher, include_raw: settings.include_raw })
 }
 
 #[cfg(all(test, feature = "amqp"))]

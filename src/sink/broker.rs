@@ -5,12 +5,12 @@ use bytes::Bytes;
 
 use super::{BuildError, Enriched, Receipt, Scope, Sink, SinkError, Traits};
 use crate::event::Envelope;
-use crate::queue::{Outlet, OutletError, Wrong};
+use crate::queue::{ExternalPublishError, ExternalPublisher, Wrong};
 use crate::setting::SinkName;
 
 pub(super) struct BrokerSink {
     pub(super) name: SinkName,
-    pub(super) outlet: Box<dyn Outlet>,
+    pub(super) publisher: Box<dyn ExternalPublisher>,
     pub(super) include_raw: bool,
 }
 
@@ -27,13 +27,13 @@ impl Sink for BrokerSink {
     async fn deliver(&self, batch: &[Enriched]) -> Vec<Result<Receipt, SinkError>> {
         let mut outcomes = Vec::with_capacity(batch.len());
         for delivery in batch {
-            outcomes.push(told(self.outlet.publish(&outward(delivery, self.include_raw)).await));
+            outcomes.push(map_answer(self.publisher.publish(&outward(delivery, self.include_raw)).await));
         }
         outcomes
     }
 
     async fn check(&self) -> Result<(), SinkError> {
-        told(self.outlet.check().await).map(drop)
+        map_answer(self.publisher.check().await).map(drop)
     }
 }
 
@@ -49,12 +49,12 @@ fn outward(delivery: &Enriched, include_raw: bool) -> Envelope {
     }
 }
 
-fn told(answer: Result<(), OutletError>) -> Result<Receipt, SinkError> {
+fn map_answer(answer: Result<(), ExternalPublishError>) -> Result<Receipt, SinkError> {
     match answer {
         Ok(()) => Ok(Receipt::default()),
-        Err(OutletError::Away(reason)) => Err(SinkError::Unavailable { scope: Scope::Sink, retry_after: None, reason }),
-        Err(OutletError::Refused(reason)) => Err(SinkError::Refused { scope: Scope::Sink, reason }),
-        Err(OutletError::Unwanted(reason)) => Err(SinkError::Refused { scope: Scope::Target, reason }),
+        Err(ExternalPublishError::Unavailable(reason)) => Err(SinkError::Unavailable { scope: Scope::Sink, retry_after: None, reason }),
+        Err(ExternalPublishError::Refused(reason)) => Err(SinkError::Refused { scope: Scope::Sink, reason }),
+        Err(ExternalPublishError::Rejected(reason)) => Err(SinkError::Refused { scope: Scope::Target, reason }),
     }
 }
 
@@ -63,7 +63,7 @@ pub(super) fn not_built(what: &str, feature: &str) -> BuildError {
 }
 
 /// The first mistake: a broker's settings tell all, a sink's one.
-pub(super) fn first(wrongs: Vec<Wrong>) -> BuildError {
+pub(super) fn first_error(wrongs: Vec<Wrong>) -> BuildError {
     let text = |wrong: &Wrong| format!("{}; {}", wrong.why, wrong.hint);
     wrongs.first().map_or_else(|| BuildError::setting("url", "it cannot be used"), |wrong| BuildError::setting(wrong.member, text(wrong)))
 }
@@ -77,7 +77,7 @@ pub(super) fn without_user(url: &str) -> Result<(), BuildError> {
 }
 
 /// A name of something on the broker.
-pub(super) fn named(setting: &'static str, name: &str, most: usize) -> Result<(), BuildError> {
+pub(super) fn check_name(setting: &'static str, name: &str, most: usize) -> Result<(), BuildError> {
     match name.len() {
         0 => Err(BuildError::setting(setting, "it is empty: name one that is there")),
         length if length > most => Err(BuildError::setting(setting, format!("it is longer than {most} bytes"))),
@@ -101,13 +101,16 @@ mod tests {
     #[test]
     fn answers_say_what_to_do_next() {
         let reason = || "why".to_owned();
-        assert_eq!(told(Ok(())), Ok(Receipt::default()));
+        assert_eq!(map_answer(Ok(())), Ok(Receipt::default()));
         for (error, expected) in [
-            (OutletError::Away(reason()), SinkError::Unavailable { scope: Scope::Sink, retry_after: None, reason: reason() }),
-            (OutletError::Refused(reason()), SinkError::Refused { scope: Scope::Sink, reason: reason() }),
-            (OutletError::Unwanted(reason()), SinkError::Refused { scope: Scope::Target, reason: reason() }),
+            (
+                ExternalPublishError::Unavailable(reason()),
+                SinkError::Unavailable { scope: Scope::Sink, retry_after: None, reason: reason() },
+            ),
+            (ExternalPublishError::Refused(reason()), SinkError::Refused { scope: Scope::Sink, reason: reason() }),
+            (ExternalPublishError::Rejected(reason()), SinkError::Refused { scope: Scope::Target, reason: reason() }),
         ] {
-            assert_eq!(told(Err(error)), Err(expected));
+            assert_eq!(map_answer(Err(error)), Err(expected));
         }
     }
 }

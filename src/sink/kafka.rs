@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::broker::{BrokerSink, first, named, not_built, without_user};
+use super::broker::{BrokerSink, check_name, first_error, not_built, without_user};
 use super::{BuildError, Clearance, Sink};
 use crate::queue::kafka::{self, Broker, Compression, Mechanism};
 use crate::setting::{ByteSize, Secret, SecretSource, SinkName};
@@ -75,7 +75,7 @@ impl Settings {
             return Err(not_built("Kafka", "kafka"));
         }
         without_user(&self.url)?;
-        named("topic", &self.topic, TOPIC_MAX)?;
+        check_name("topic", &self.topic, TOPIC_MAX)?;
         self.broker(self.password.as_ref().map(|_| Secret::new("not yet known"))).map(drop)
     }
 
@@ -91,16 +91,16 @@ impl Settings {
             max_message: self.max_message,
             ..kafka::Settings::default()
         };
-        settings.broker(&self.url, password).map_err(first)
+        settings.broker(&self.url, password).map_err(first_error)
     }
 }
 
 /// `password` is what the setting of that name resolved to. Connects at once, and waits for nobody.
 pub fn build(name: SinkName, settings: &Settings, password: Option<Secret>) -> Result<impl Sink + use<>, BuildError> {
     settings.check()?;
-    let outlet = kafka::outlet(&settings.broker(password)?, &format!("sink-{name}"), &settings.topic);
-    let outlet = outlet.map_err(|err| BuildError::surroundings(err.to_string()))?;
-    Ok(BrokerSink { name, outlet, include_raw: settings.include_raw })
+    let publisher = kafka::external_publisher(&settings.broker(password)?, &format!("sink-{name}"), &settings.topic);
+    let publisher = publisher.map_err(|err| BuildError::surroundings(err.to_string()))?;
+    Ok(BrokerSink { name, publisher, include_raw: settings.include_raw })
 }
 
 #[cfg(all(test, feature = "kafka"))]

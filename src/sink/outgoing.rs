@@ -33,7 +33,7 @@ pub(super) fn client(timeout: Duration, reach: Reach) -> Result<Client, BuildErr
 }
 
 /// What a call that brought no answer means. Only what kept a connection from being made is certain to have sent nothing.
-pub(super) fn trouble(err: reqwest::Error) -> SinkError {
+pub(super) fn map_error(err: reqwest::Error) -> SinkError {
     let err = err.without_url();
     if let Some(refused) = causes(&err).find_map(|cause| cause.downcast_ref::<RefusedAddress>()) {
         return SinkError::Refused { scope: Scope::Sink, reason: refused.to_string() };
@@ -49,7 +49,7 @@ pub(super) fn trouble(err: reqwest::Error) -> SinkError {
 }
 
 /// What an answer means that is not a success, where nothing but its status tells. `who` answered, as it begins the reason.
-pub(super) fn answered(who: &str, status: StatusCode, retry_after: Option<Duration>) -> SinkError {
+pub(super) fn map_status(who: &str, status: StatusCode, retry_after: Option<Duration>) -> SinkError {
     let reason = format!("{who} answered {status}");
     match status.as_u16() {
         300..=399 => {
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn statuses_say_what_to_do_next() {
         fn check(status: u16) -> (&'static str, Option<Scope>) {
-            match answered("it", StatusCode::from_u16(status).expect("a status"), None) {
+            match map_status("it", StatusCode::from_u16(status).expect("a status"), None) {
                 SinkError::Unavailable { scope, .. } => ("unavailable", Some(scope)),
                 SinkError::Refused { scope, .. } => ("refused", Some(scope)),
                 SinkError::Failed { .. } => ("failed", None),
@@ -135,11 +135,11 @@ mod tests {
         let endpoint = Endpoint::start(None).await;
         let client = client(Duration::from_millis(50), Reach::Anywhere).expect("a client");
         let slow = client.get(format!("{}/hush?token=hush", endpoint.url)).send().await.expect_err("no answer");
-        assert_eq!(trouble(slow), SinkError::Unanswered { reason: "no answer in time".to_owned() });
+        assert_eq!(map_error(slow), SinkError::Unanswered { reason: "no answer in time".to_owned() });
         // A port that was free a moment ago.
         let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.and_then(|listener| listener.local_addr()).expect("an address");
         let closed = client.get(format!("http://{free}/hush")).send().await.expect_err("no connection");
-        let SinkError::Unavailable { scope: Scope::Sink, reason, .. } = trouble(closed) else { panic!("it may come back") };
+        let SinkError::Unavailable { scope: Scope::Sink, reason, .. } = map_error(closed) else { panic!("it may come back") };
         assert!(reason.starts_with("no connection: Connection refused") && !reason.contains("hush"), "{reason}");
     }
 
@@ -154,7 +154,7 @@ mod tests {
         };
         let client = client(Duration::from_secs(10), Reach::Anywhere).expect("a client");
         let (answer, read) = tokio::join!(client.get(format!("http://{address}/hush")).send(), read_and_close);
-        let broken = trouble(answer.expect_err("no answer"));
+        let broken = map_error(answer.expect_err("no answer"));
         assert!(read > 0);
         assert!(matches!(&broken, SinkError::Unanswered { reason } if !reason.contains("hush")), "{broken}");
         assert!(!broken.certainly_not_sent() && broken.of_a_question().certainly_not_sent());
@@ -165,7 +165,7 @@ mod tests {
         let endpoint = Endpoint::start(Answer::new(200, "")).await;
         let client = client(Duration::from_secs(10), Reach::Public).expect("a client");
         let refused = client.get(format!("http://localhost:{}/", endpoint.port)).send().await.expect_err("refused");
-        let SinkError::Refused { scope: Scope::Sink, reason } = trouble(refused) else { panic!("waiting does not help") };
+        let SinkError::Refused { scope: Scope::Sink, reason } = map_error(refused) else { panic!("waiting does not help") };
         assert!(reason.contains("set `allow_private = true`"), "{reason}");
         assert!(endpoint.calls().is_empty());
     }

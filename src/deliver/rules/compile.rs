@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Expression, MessageTemplates, Rule, RuleError, RulePart, Rules, Send, SinkTraits};
-use crate::deliver::beside::Asks;
+use crate::deliver::extras::ExtrasSpec;
 use crate::deliver::fields;
 use crate::deliver::jql;
 use crate::deliver::lookup::{self, Lookup};
@@ -118,7 +118,7 @@ fn check_lookups(
 ) {
     for lookup in lookups {
         let asked = |send: &Send| {
-            send.message.as_ref().is_some_and(|message| message.asks().lookups().iter().any(|asked| Arc::ptr_eq(asked, lookup)))
+            send.message.as_ref().is_some_and(|message| message.extras().lookups().iter().any(|asked| Arc::ptr_eq(asked, lookup)))
         };
         let is_cleared = |send: &Send| sinks(&send.to).is_some_and(|traits| traits.is_cleared);
         let part = RulePart::Lookup(lookup.name.clone());
@@ -229,9 +229,17 @@ fn message(entry: &SendSettings, dialect: Dialect, known: Known<'_>, lookups: &[
     };
     let mut references = text.references();
     references.extend([&blocks, &attachments].into_iter().flatten().flat_map(JsonTemplate::references));
-    let asks = Asks::of(&references, lookups);
-    references.extend(asks.references());
-    Ok(MessageTemplates { text, blocks, attachments, username: entry.username.clone(), icon_url: entry.icon_url.clone(), asks, references })
+    let extras = ExtrasSpec::of(&references, lookups);
+    references.extend(extras.references());
+    Ok(MessageTemplates {
+        text,
+        blocks,
+        attachments,
+        username: entry.username.clone(),
+        icon_url: entry.icon_url.clone(),
+        extras,
+        references,
+    })
 }
 
 /// A list as it stands in the file, or the text of one in JSON, as Slack's own tools write it.

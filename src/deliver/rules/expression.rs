@@ -83,7 +83,7 @@ impl Expression {
         }
         for path in &walk.paths {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
-            if let Some(root) = path.first().filter(|root| names::is_beside(root)) {
+            if let Some(root) = path.first().filter(|root| names::is_template_only(root)) {
                 let hint = "use it in a template, where a condition is `{% if lookup.NAME %}...{% endif %}`";
                 return Err((format!("`when` cannot use `{root}`: it is asked for only after a rule has matched"), hint.into()));
             }

@@ -9,8 +9,8 @@ use lapin::{Channel, Consumer};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::connection::{Fault, answer};
 use super::inbox::Inbox;
-use super::line::{Fault, answer};
 use super::pump::Pump;
 use super::shared::{Place, Shared};
 use crate::event::{LaneId, Position};
@@ -58,7 +58,7 @@ async fn open(shared: &Shared, place: &Place, owned: Owned) -> Result<(AmqpLane,
         }
         opened => opened?,
     };
-    let inbox = Arc::clone(place.inbox(lane));
+    let (inbox, owned) = (Arc::clone(place.inbox(lane)), Arc::new(owned));
     let (to, asks) = mpsc::channel(ASKS_MAX);
     inbox.begin(to);
     let gone = CancellationToken::new();
@@ -69,6 +69,7 @@ async fn open(shared: &Shared, place: &Place, owned: Owned) -> Result<(AmqpLane,
         taken: owned.taken().clone(),
         ended: place.owners.taken().clone(),
         gone: gone.clone(),
+        _owned: Arc::clone(&owned),
     };
     let pump = Pump {
         sink: place.sink.clone(),
@@ -87,7 +88,7 @@ async fn open(shared: &Shared, place: &Place, owned: Owned) -> Result<(AmqpLane,
 }
 
 async fn consume(shared: &Shared, place: &Place, queue: &str) -> Result<(Channel, Consumer), Fault> {
-    let channel = place.line.channel().await?;
+    let channel = place.connection.channel().await?;
     answer(channel.basic_qos(shared.prefetch, BasicQosOptions::default())).await?;
     let consuming = channel.basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default());
     let consumer = answer(consuming).await?;
@@ -101,6 +102,9 @@ struct AmqpLane {
     taken: CancellationToken,
     ended: CancellationToken,
     gone: CancellationToken,
+    /// Held beside the pump's: a lane whose consumer has ended is not opened again while somebody here still works on what it was shown,
+    /// and would pass what the next owner is shown in its place.
+    _owned: Arc<Owned>,
 }
 
 #[async_trait]

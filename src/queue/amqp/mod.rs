@@ -11,23 +11,23 @@
 mod settings;
 
 #[cfg(feature = "amqp")]
+mod connection;
+#[cfg(feature = "amqp")]
+mod external_publisher;
+#[cfg(feature = "amqp")]
 mod inbox;
 #[cfg(feature = "amqp")]
 mod lane;
-#[cfg(feature = "amqp")]
-mod line;
 #[cfg(feature = "amqp")]
 mod message;
 #[cfg(feature = "amqp")]
 mod names;
 #[cfg(feature = "amqp")]
-mod outlet;
-#[cfg(feature = "amqp")]
 mod publisher;
 #[cfg(feature = "amqp")]
 mod pump;
 #[cfg(feature = "amqp")]
-mod road;
+mod queue;
 #[cfg(feature = "amqp")]
 mod shared;
 #[cfg(feature = "amqp")]
@@ -40,20 +40,20 @@ mod topology;
 mod watch;
 
 #[cfg(feature = "amqp")]
-pub use outlet::outlet;
+pub use external_publisher::external_publisher;
 #[cfg(feature = "amqp")]
-pub use road::Amqp;
+pub use queue::Amqp;
 pub use settings::{Address, Broker, Settings};
 
 #[cfg(not(feature = "amqp"))]
-pub fn outlet(_: &Broker, _: &str, _: &Place) -> Result<Box<dyn super::Outlet>, super::OutletError> {
-    Err(super::OutletError::Refused("this build has no RabbitMQ: build it with `--features amqp`".to_owned()))
+pub fn external_publisher(_: &Broker, _: &str, _: &Destination) -> Result<Box<dyn super::ExternalPublisher>, super::ExternalPublishError> {
+    Err(super::ExternalPublishError::Refused("this build has no RabbitMQ: build it with `--features amqp`".to_owned()))
 }
 
 /// Where events leave to: an exchange that is there, the key they are given (none: `<entity>.<verb>.<project or _>`), and whether one
 /// that no queue is bound for comes back.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct Destination {
     pub exchange: String,
     pub routing_key: Option<String>,
     pub mandatory: bool,

@@ -1,10 +1,11 @@
-//! One lane's way to the broker: writes publications in the order they come, and answers each when all of it is confirmed.
+//! One lane's publisher: writes publications in the order they come, and answers each when all of it is confirmed.
 //!
 //! A channel for each lane: messages of one lane find the same queues, so it does not matter which of their confirms lapin gives a
 //! returned message to. When the connection is lost, what was under way is answered `Unavailable`: nobody knows what became of it.
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -16,7 +17,7 @@ use lapin::{Channel, Confirmation};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::line::{Fault, answer};
+use super::connection::{Fault, answer};
 use super::message::Message;
 use super::shared::Shared;
 use super::topology::close;
@@ -24,25 +25,25 @@ use crate::backoff::jittered;
 use crate::queue::PublishError;
 
 /// How long a publication waits for a connection: a broker that is started again need not be felt.
-const REVIVAL_LIMIT: Duration = Duration::from_secs(5);
+const RECONNECT_LIMIT: Duration = Duration::from_secs(5);
 const RETRY_EVERY: Duration = Duration::from_millis(200);
 /// After such a wait was in vain, others are told at once for so long.
-const PATIENCE: Duration = Duration::from_secs(1);
+const FAIL_FAST_FOR: Duration = Duration::from_secs(1);
 
 pub(super) struct Publication {
     pub(super) messages: Vec<Message>,
     pub(super) answer: oneshot::Sender<Result<(), PublishError>>,
-    pub(super) room: OwnedSemaphorePermit,
+    pub(super) permit: OwnedSemaphorePermit,
 }
 
 type Confirming = Pin<Box<dyn Future<Output = lapin::Result<Confirmation>> + Send>>;
-type Reviving = Pin<Box<dyn Future<Output = Result<Channel, Fault>> + Send>>;
-type Settling = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Reconnecting = Pin<Box<dyn Future<Output = Result<Channel, Fault>> + Send>>;
+type PendingAnswer = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 pub(super) struct Publisher {
     shared: Arc<Shared>,
     requests: mpsc::Receiver<Publication>,
-    under_way: FuturesUnordered<Settling>,
+    under_way: FuturesUnordered<PendingAnswer>,
     channel: Option<Channel>,
     /// Why there is no channel, and until when nobody tries again.
     failed: Option<(String, Instant)>,
@@ -56,19 +57,19 @@ impl Publisher {
     /// Until the queue closes and what is under way has ended.
     pub(super) async fn run(mut self) {
         let closing = self.shared.tasks.token().clone();
-        let mut reviving: Option<(Reviving, Publication)> = None;
+        let mut reconnecting: Option<(Reconnecting, Publication)> = None;
         loop {
             tokio::select! {
                 biased;
                 Some(()) = self.under_way.next(), if !self.under_way.is_empty() => {}
-                revived = revived(&mut reviving), if reviving.is_some() => {
-                    if let Some((_, publication)) = reviving.take() {
-                        self.revived(revived, publication).await;
+                reconnected = reconnected(&mut reconnecting), if reconnecting.is_some() => {
+                    if let Some((_, publication)) = reconnecting.take() {
+                        self.reconnected(reconnected, publication).await;
                     }
                 }
                 () = closing.cancelled() => break,
-                request = self.requests.recv(), if reviving.is_none() => match request {
-                    Some(publication) => reviving = self.take(publication).await,
+                request = self.requests.recv(), if reconnecting.is_none() => match request {
+                    Some(publication) => reconnecting = self.take(publication).await,
                     None => break,
                 },
             }
@@ -85,7 +86,7 @@ impl Publisher {
     }
 
     /// Publishes it, or says how a channel may be had first.
-    async fn take(&mut self, publication: Publication) -> Option<(Reviving, Publication)> {
+    async fn take(&mut self, publication: Publication) -> Option<(Reconnecting, Publication)> {
         if publication.answer.is_closed() {
             return None;
         }
@@ -98,11 +99,11 @@ impl Publisher {
             return None;
         }
         self.channel = None;
-        Some((Box::pin(revive(Arc::clone(&self.shared))), publication))
+        Some((Box::pin(reconnect(Arc::clone(&self.shared))), publication))
     }
 
-    async fn revived(&mut self, revived: Result<Channel, Fault>, publication: Publication) {
-        match revived {
+    async fn reconnected(&mut self, reconnected: Result<Channel, Fault>, publication: Publication) {
+        match reconnected {
             Ok(channel) => {
                 self.failed = None;
                 self.channel = Some(channel.clone());
@@ -111,14 +112,14 @@ impl Publisher {
             Err(fault) => {
                 let why = fault.to_string();
                 publication.refuse(&why);
-                self.failed = Some((why, Instant::now() + PATIENCE));
+                self.failed = Some((why, Instant::now() + FAIL_FAST_FOR));
             }
         }
     }
 
     /// Each message is handed to lapin before the next, and all of them before anything else is taken: so they stand together.
     async fn publish(&mut self, channel: &Channel, publication: Publication) {
-        let Publication { messages, answer, room } = publication;
+        let Publication { messages, answer, permit } = publication;
         let exchange: ShortString = self.shared.topology.names.exchange().into();
         let mut waiting = Vec::new();
         let mut confirmed = Vec::new();
@@ -132,8 +133,8 @@ impl Publisher {
         let shared = Arc::clone(&self.shared);
         self.under_way.push(Box::pin(async move {
             confirmed.extend(join_all(waiting).await);
-            drop(answer.send(settle(&shared, confirmed).await));
-            drop(room);
+            drop(answer.send(publish_result(&shared, confirmed).await));
+            drop(permit);
         }));
     }
 }
@@ -144,22 +145,24 @@ impl Publication {
     }
 }
 
-async fn revived(reviving: &mut Option<(Reviving, Publication)>) -> Result<Channel, Fault> {
-    match reviving {
-        Some((revival, _)) => revival.await,
+async fn reconnected(reconnecting: &mut Option<(Reconnecting, Publication)>) -> Result<Channel, Fault> {
+    match reconnecting {
+        Some((reconnecting, _)) => reconnecting.await,
         None => std::future::pending().await,
     }
 }
 
 /// A channel of a connection that stands, as soon as there is one.
-async fn revive(shared: Arc<Shared>) -> Result<Channel, Fault> {
-    let until = Instant::now() + REVIVAL_LIMIT;
+async fn reconnect(shared: Arc<Shared>) -> Result<Channel, Fault> {
+    let until = Instant::now() + RECONNECT_LIMIT;
     loop {
         let opened = timeout_at(until, open(&shared)).await;
         match opened {
-            Ok(Err(Fault::Passing(_))) if Instant::now() + RETRY_EVERY < until => sleep(jittered(RETRY_EVERY)).await,
+            Ok(Err(Fault::Transient(_))) if Instant::now() + RETRY_EVERY < until => sleep(jittered(RETRY_EVERY)).await,
             Ok(opened) => return opened,
-            Err(_) => return Err(Fault::Passing(format!("there is no connection to the broker, and none came within {REVIVAL_LIMIT:?}"))),
+            Err(_) => {
+                return Err(Fault::Transient(format!("there is no connection to the broker, and none came within {RECONNECT_LIMIT:?}")));
+            }
         }
     }
 }
@@ -176,7 +179,7 @@ async fn confirm(channel: Channel, exchange: ShortString, message: Message, stam
     channel.basic_publish(exchange, message.routing_key, options, &message.body, properties).await?.await
 }
 
-async fn settle(shared: &Shared, confirmed: Vec<lapin::Result<Confirmation>>) -> Result<(), PublishError> {
+async fn publish_result(shared: &Shared, confirmed: Vec<lapin::Result<Confirmation>>) -> Result<(), PublishError> {
     let mut is_returned = false;
     for confirmation in confirmed {
         match confirmation {
@@ -186,10 +189,14 @@ async fn settle(shared: &Shared, confirmed: Vec<lapin::Result<Confirmation>>) ->
             }
             Err(err) => {
                 let fault = Fault::from(err);
+                if matches!(fault, Fault::Missing(_)) {
+                    shared.unbound.store(true, Ordering::Relaxed);
+                    shared.message_returned.notify_one();
+                }
                 shared.learn_limit(&fault);
                 return Err(PublishError::Unavailable(format!("the broker did not confirm it: {fault}")));
             }
         }
     }
-    if is_returned { shared.without_a_queue().await } else { Ok(()) }
+    if is_returned { shared.handle_unroutable().await } else { Ok(()) }
 }

@@ -12,8 +12,8 @@ use lapin::{Channel, Consumer};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::connection::{Fault, answer};
 use super::inbox::{Ask, Inbox};
-use super::line::{Fault, answer};
 use super::message;
 use super::stamp::Stamps;
 use super::topology::{Topology, close};
@@ -37,7 +37,7 @@ pub(super) struct Pump {
     pub(super) gone: CancellationToken,
     /// The sink's place is given up, or the queue closes.
     pub(super) ended: CancellationToken,
-    pub(super) owned: Owned,
+    pub(super) owned: Arc<Owned>,
 }
 
 impl Pump {
@@ -50,7 +50,7 @@ impl Pump {
                 delivery = self.consumer.next() => match delivery {
                     Some(Ok(delivery)) => self.take(delivery).await,
                     Some(Err(err)) => Err(Fault::from(err)),
-                    None => Err(Fault::Passing("the broker ended it".to_owned())),
+                    None => Err(Fault::Transient("the broker ended it".to_owned())),
                 },
                 Some(ask) = self.asks.recv() => self.count().await.map(|count| {
                     // Whoever asked may have gone.

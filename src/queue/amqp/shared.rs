@@ -1,4 +1,4 @@
-//! What all parts of the queue know: the lines, the sinks that have a place on the broker, and how much waits for them.
+//! What all parts of the queue know: the connections, the sinks that have a place on the broker, and how much waits for them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
+use super::connection::{ANSWER_LIMIT, BrokerConnection, Connector, Fault};
 use super::inbox::Inbox;
-use super::line::{ANSWER_LIMIT, Dial, Fault, Line};
 use super::settings::Broker;
 use super::sinks;
 use super::stamp::Stamps;
@@ -28,18 +28,18 @@ const IN_FLIGHT_MICROSECONDS: u64 = 60_000_000;
 
 pub(super) struct Shared {
     pub(super) topology: Arc<Topology>,
-    pub(super) publishing: Line,
+    pub(super) publishing: BrokerConnection,
     /// For everything that is neither published nor consumed.
-    pub(super) control: Line,
+    pub(super) control: BrokerConnection,
     pub(super) stamps: Arc<Stamps>,
     pub(super) prefetch: u16,
     /// The configured limit, or the broker's own, once it was met.
     pub(super) body_max: AtomicUsize,
     pub(super) tasks: Tasks,
     /// Notified when a message came back because no queue is bound for it.
-    pub(super) wrong: Notify,
+    pub(super) message_returned: Notify,
     pub(super) unbound: AtomicBool,
-    dial: Arc<Dial>,
+    connector: Arc<Connector>,
     share: watch::Receiver<Share>,
     max_backlog: u64,
     places: Mutex<BTreeMap<SinkName, Arc<Place>>>,
@@ -51,7 +51,7 @@ pub(super) struct Shared {
 pub(super) struct Place {
     pub(super) sink: SinkName,
     /// A connection for each sink: its lanes are channels, of which a connection has no more than two thousand.
-    pub(super) line: Line,
+    pub(super) connection: BrokerConnection,
     pub(super) owners: Arc<Owners>,
     inboxes: Vec<Arc<Inbox>>,
 }
@@ -71,19 +71,19 @@ impl Place {
 
 impl Shared {
     pub(super) fn new(broker: &Broker, name: &str, lanes: LaneCount, share: watch::Receiver<Share>) -> Result<Self, Fault> {
-        let dial = Arc::new(Dial::new(broker)?);
+        let connector = Arc::new(Connector::new(broker)?);
         let topology = Arc::new(Topology::new(name, lanes));
         Ok(Self {
-            publishing: Line::new(&dial, topology.names.connection("publishes")),
-            control: Line::new(&dial, topology.names.connection("controls")),
+            publishing: BrokerConnection::new(&connector, topology.names.connection("publishes")),
+            control: BrokerConnection::new(&connector, topology.names.connection("controls")),
             topology,
             stamps: Arc::new(Stamps::new(Clock::system())),
             prefetch: broker.prefetch,
             body_max: AtomicUsize::new(broker.max_message.length()),
             tasks: Tasks::new(),
-            wrong: Notify::new(),
+            message_returned: Notify::new(),
             unbound: AtomicBool::new(false),
-            dial,
+            connector,
             share,
             max_backlog: broker.max_backlog,
             places: Mutex::default(),
@@ -97,9 +97,9 @@ impl Shared {
         let new = || {
             let owners = Owners::new(self.topology.lanes, self.tasks.token().child_token());
             owners.share(&self.share.borrow());
-            let line = Line::new(&self.dial, self.topology.names.connection(&format!("consumes for {sink}")));
+            let connection = BrokerConnection::new(&self.connector, self.topology.names.connection(&format!("consumes for {sink}")));
             let inboxes = self.topology.lanes.lanes().map(|_| Arc::default()).collect();
-            Arc::new(Place { sink: sink.clone(), line, owners, inboxes })
+            Arc::new(Place { sink: sink.clone(), connection, owners, inboxes })
         };
         Arc::clone(lock(&self.places).entry(sink.clone()).or_insert_with(new))
     }
@@ -133,9 +133,9 @@ impl Shared {
     pub(super) async fn add_sink(&self, sink: &SinkName) -> Result<(), Fault> {
         if !lock(&self.known).sinks.contains(sink) {
             // A connection that has published is held up while the broker is short of memory, and ours for control must not be.
-            let line = Line::new(&self.dial, self.topology.names.connection("adds a sink"));
-            let added = sinks::add(&self.topology, &line, sink).await;
-            line.close().await;
+            let connection = BrokerConnection::new(&self.connector, self.topology.names.connection("adds a sink"));
+            let added = sinks::add(&self.topology, &connection, sink).await;
+            connection.close().await;
             added?;
             lock(&self.known).sinks.insert(sink.clone());
         }
@@ -148,7 +148,7 @@ impl Shared {
 
     /// What becomes of a message that found no queue: nobody may have subscribed yet, and then there is nothing to keep. Else something
     /// was unbound or removed, and the sender must come again when it is mended.
-    pub(super) async fn without_a_queue(&self) -> Result<(), PublishError> {
+    pub(super) async fn handle_unroutable(&self) -> Result<(), PublishError> {
         let is_fresh = |known: &Known| known.sinks.is_empty() && known.read_at.is_some_and(|at| at.elapsed() < NOBODY_FOR);
         if !is_fresh(&lock(&self.known)) {
             self.read_sinks().await.map_err(|fault| PublishError::Unavailable(fault.to_string()))?;
@@ -157,7 +157,7 @@ impl Shared {
             return Ok(());
         }
         self.unbound.store(true, Ordering::Relaxed);
-        self.wrong.notify_one();
+        self.message_returned.notify_one();
         let exchange = self.topology.names.exchange();
         Err(PublishError::Unavailable(format!("`{exchange}` had no queue for it, though sinks have subscribed")))
     }
@@ -197,7 +197,7 @@ impl Shared {
     }
 
     /// Looks whether too much waits for some sink.
-    pub(super) async fn weigh(&self) -> Result<(), Fault> {
+    pub(super) async fn check_backlog(&self) -> Result<(), Fault> {
         let mut full = None;
         for sink in self.known_sinks() {
             let waiting: u64 = self.count(&sink, false).await?.iter().map(|row| row.waiting).sum();

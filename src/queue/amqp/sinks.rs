@@ -12,7 +12,7 @@ use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, 
 use lapin::types::FieldTable;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::line::{Fault, Line, answer};
+use super::connection::{BrokerConnection, Fault, answer};
 use super::topology::{Topology, close};
 use crate::backoff::jittered;
 use crate::setting::SinkName;
@@ -21,13 +21,13 @@ use crate::setting::SinkName;
 const TURN_LIMIT: Duration = Duration::from_secs(10);
 const TURN_EVERY: Duration = Duration::from_millis(100);
 
-pub(super) async fn read(topology: &Topology, line: &Line) -> Result<BTreeSet<SinkName>, Fault> {
-    visit(topology, line, None).await
+pub(super) async fn read(topology: &Topology, connection: &BrokerConnection) -> Result<BTreeSet<SinkName>, Fault> {
+    visit(topology, connection, None).await
 }
 
 /// Returns when it would survive a crash.
-pub(super) async fn add(topology: &Topology, line: &Line, sink: &SinkName) -> Result<(), Fault> {
-    let channel = line.channel().await?;
+pub(super) async fn add(topology: &Topology, connection: &BrokerConnection, sink: &SinkName) -> Result<(), Fault> {
+    let channel = connection.channel().await?;
     answer(channel.confirm_select(ConfirmSelectOptions::default())).await?;
     let queue = topology.names.sinks();
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
@@ -39,27 +39,32 @@ pub(super) async fn add(topology: &Topology, line: &Line, sink: &SinkName) -> Re
     if confirmed.is_ack() && confirmed.take_message().is_none() {
         return Ok(());
     }
-    Err(Fault::Passing(format!("`{queue}` did not take a message")))
+    Err(Fault::Transient(format!("`{queue}` did not take a message")))
 }
 
-pub(super) async fn remove(topology: &Topology, line: &Line, sink: &SinkName) -> Result<(), Fault> {
-    visit(topology, line, Some(sink)).await.map(drop)
+pub(super) async fn remove(topology: &Topology, connection: &BrokerConnection, sink: &SinkName) -> Result<(), Fault> {
+    visit(topology, connection, Some(sink)).await.map(drop)
 }
 
-async fn visit(topology: &Topology, line: &Line, remove: Option<&SinkName>) -> Result<BTreeSet<SinkName>, Fault> {
+async fn visit(topology: &Topology, connection: &BrokerConnection, remove: Option<&SinkName>) -> Result<BTreeSet<SinkName>, Fault> {
     let queue = &topology.names.sinks();
     let until = Instant::now() + TURN_LIMIT;
     loop {
-        match timeout_at(until, walk(topology, line, queue, remove)).await {
+        match timeout_at(until, walk(topology, connection, queue, remove)).await {
             Ok(Err(Fault::InUse(_))) => sleep(jittered(TURN_EVERY)).await,
             Ok(walked) => return walked,
-            Err(_) => return Err(Fault::Passing(format!("`{queue}` could not be read within {TURN_LIMIT:?}"))),
+            Err(_) => return Err(Fault::Transient(format!("`{queue}` could not be read within {TURN_LIMIT:?}"))),
         }
     }
 }
 
-async fn walk(topology: &Topology, line: &Line, queue: &str, remove: Option<&SinkName>) -> Result<BTreeSet<SinkName>, Fault> {
-    let channel = line.channel().await?;
+async fn walk(
+    topology: &Topology,
+    connection: &BrokerConnection,
+    queue: &str,
+    remove: Option<&SinkName>,
+) -> Result<BTreeSet<SinkName>, Fault> {
+    let channel = connection.channel().await?;
     let options = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
     let mut consumer = answer(channel.basic_consume(queue.into(), "".into(), options, FieldTable::default())).await?;
     let mut sinks = BTreeSet::new();

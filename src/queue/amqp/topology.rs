@@ -6,7 +6,7 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, ExchangeKind};
 
-use super::line::{Fault, Line, answer};
+use super::connection::{BrokerConnection, Fault, answer};
 use super::names::{Names, bindings};
 use crate::event::{LaneCount, LaneId};
 use crate::setting::SinkName;
@@ -26,10 +26,10 @@ impl Topology {
     }
 
     /// True: it was not there, so nothing is bound to it.
-    pub(super) async fn make_exchange(&self, line: &Line) -> Result<bool, Fault> {
-        let was_missing = matches!(self.look_for_exchange(&line.channel().await?).await, Err(Fault::Missing(_)));
+    pub(super) async fn make_exchange(&self, connection: &BrokerConnection) -> Result<bool, Fault> {
+        let was_missing = matches!(self.look_for_exchange(&connection.channel().await?).await, Err(Fault::Missing(_)));
         let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-        let channel = line.channel().await?;
+        let channel = connection.channel().await?;
         let made =
             answer(channel.exchange_declare(self.names.exchange().into(), ExchangeKind::Topic, options, FieldTable::default())).await;
         made.map_err(|fault| not_ours(fault, "exchange", &self.names.exchange()))?;
@@ -44,14 +44,14 @@ impl Topology {
     }
 
     /// Refuses another number of lanes than the one that this road was made with.
-    pub(super) async fn compare_lanes(&self, line: &Line) -> Result<(), Fault> {
+    pub(super) async fn compare_lanes(&self, connection: &BrokerConnection) -> Result<(), Fault> {
         let queue = self.names.lanes();
         let length = ("x-max-length", AMQPValue::LongInt(self.lanes.get().into()));
-        match self.make_queue(line, &queue, vec![length]).await {
-            Err(Fault::Lasting(why)) if why.contains("x-max-length") => {
+        match self.make_queue(connection, &queue, vec![length]).await {
+            Err(Fault::Permanent(why)) if why.contains("x-max-length") => {
                 let known = why.rsplit('\'').find_map(|part| part.parse::<u16>().ok());
                 let known = known.map_or_else(|| "another number of".to_owned(), |known| known.to_string());
-                Err(Fault::Lasting(format!(
+                Err(Fault::Permanent(format!(
                     "`{}` was made with {known} lanes, and {} are configured; set `queue.lanes = {known}`, or take another `queue.name`",
                     self.names.exchange(),
                     self.lanes.get()
@@ -61,15 +61,15 @@ impl Topology {
         }
     }
 
-    pub(super) async fn make_sinks(&self, line: &Line) -> Result<(), Fault> {
-        self.make_queue(line, &self.names.sinks(), Vec::new()).await
+    pub(super) async fn make_sinks(&self, connection: &BrokerConnection) -> Result<(), Fault> {
+        self.make_queue(connection, &self.names.sinks(), Vec::new()).await
     }
 
     /// Its queue with its bindings. Idempotent.
-    pub(super) async fn make_lane(&self, line: &Line, sink: &SinkName, lane: LaneId) -> Result<(), Fault> {
+    pub(super) async fn make_lane(&self, connection: &BrokerConnection, sink: &SinkName, lane: LaneId) -> Result<(), Fault> {
         let queue = self.names.queue(sink, lane);
-        self.make_queue(line, &queue, vec![("x-single-active-consumer", AMQPValue::Boolean(true))]).await?;
-        let channel = line.channel().await?;
+        self.make_queue(connection, &queue, vec![("x-single-active-consumer", AMQPValue::Boolean(true))]).await?;
+        let channel = connection.channel().await?;
         self.bind_lane(&channel, sink, lane).await?;
         close(&channel).await;
         Ok(())
@@ -97,13 +97,17 @@ impl Topology {
         Ok((queue.message_count().into(), queue.consumer_count()))
     }
 
-    async fn make_queue(&self, line: &Line, queue: &str, more: Vec<(&'static str, AMQPValue)>) -> Result<(), Fault> {
-        declare(line, queue, more).await.map_err(|fault| not_ours(fault, "queue", queue))
+    async fn make_queue(&self, connection: &BrokerConnection, queue: &str, more: Vec<(&'static str, AMQPValue)>) -> Result<(), Fault> {
+        declare(connection, queue, more).await.map_err(|fault| not_ours(fault, "queue", queue))
     }
 }
 
 /// On a channel of its own, because a refusal closes it.
-async fn declare(line: &Line, queue: &str, more: impl IntoIterator<Item = (&'static str, AMQPValue)>) -> Result<(), Fault> {
+async fn declare(
+    connection: &BrokerConnection,
+    queue: &str,
+    more: impl IntoIterator<Item = (&'static str, AMQPValue)>,
+) -> Result<(), Fault> {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
     arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
@@ -111,7 +115,7 @@ async fn declare(line: &Line, queue: &str, more: impl IntoIterator<Item = (&'sta
         arguments.insert(name.into(), value);
     }
     let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-    let channel = line.channel().await?;
+    let channel = connection.channel().await?;
     answer(channel.queue_declare(queue.into(), options, arguments)).await?;
     close(&channel).await;
     Ok(())
@@ -124,7 +128,7 @@ pub(super) async fn close(channel: &Channel) {
 
 fn not_ours(fault: Fault, what: &str, name: &str) -> Fault {
     match fault {
-        Fault::Lasting(why) => Fault::Lasting(format!(
+        Fault::Permanent(why) => Fault::Permanent(format!(
             "the {what} `{name}` is not as it should be: {why}; take another `queue.name`, or remove what has this name"
         )),
         other => other,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::line::Fault;
+use super::connection::Fault;
 use super::shared::Shared;
 use super::topology::close;
 use crate::queue::Share;
@@ -16,7 +16,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// To read the list costs two writes, so it is read less often.
 const SINKS_EVERY: Duration = Duration::from_secs(30);
 
-pub(super) async fn keep(shared: Arc<Shared>, mut share: watch::Receiver<Share>) {
+pub(super) async fn run(shared: Arc<Shared>, mut share: watch::Receiver<Share>) {
     let (mut next_look, mut next_sinks) = (Instant::now(), Instant::now() + SINKS_EVERY);
     let mut can_change = true;
     loop {
@@ -28,13 +28,13 @@ pub(super) async fn keep(shared: Arc<Shared>, mut share: watch::Receiver<Share>)
                 shared.all_places().iter().for_each(|place| place.owners.share(&share));
                 continue;
             }
-            () = shared.wrong.notified() => {}
+            () = shared.message_returned.notified() => {}
             () = sleep_until(next_look) => {}
         }
         if Instant::now() >= next_sinks {
             next_sinks = Instant::now() + SINKS_EVERY;
-            if let Err(fault) = shared.read_sinks().await {
-                tracing::debug!("the list of sinks cannot be read: {fault}");
+            if let Err(fault) = refresh_sinks(&shared).await {
+                tracing::debug!("the list of sinks cannot be read, or what they are bound by: {fault}");
             }
         }
         if let Err(fault) = look(&shared).await {
@@ -42,6 +42,12 @@ pub(super) async fn keep(shared: Arc<Shared>, mut share: watch::Receiver<Share>)
         }
         next_look = Instant::now() + LOOK_EVERY;
     }
+}
+
+/// A single binding that somebody removed shows nowhere, because the message still finds other queues.
+async fn refresh_sinks(shared: &Shared) -> Result<(), Fault> {
+    shared.read_sinks().await?;
+    shared.bind_all().await
 }
 
 async fn look(shared: &Shared) -> Result<(), Fault> {
@@ -52,10 +58,12 @@ async fn look(shared: &Shared) -> Result<(), Fault> {
     if is_missing || shared.unbound.load(Ordering::Relaxed) {
         let exchange = shared.topology.names.exchange();
         tracing::error!(exchange, "`{exchange}` has lost what was bound to it; it is bound again");
+        // Until all are bound, a message would find some queues, and be taken for stored by all.
+        shared.unbound.store(true, Ordering::Relaxed);
         shared.bind_all().await?;
         shared.unbound.store(false, Ordering::Relaxed);
     } else {
         found?;
     }
-    shared.weigh().await
+    shared.check_backlog().await
 }

@@ -9,14 +9,14 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::producer::FutureProducer;
 
-use super::ears::Ears;
+use super::context::Context;
 use super::fault::Fault;
 use super::names::Names;
 use super::settings::{Broker, Compression, Mechanism};
 use crate::setting::SinkName;
 
 /// Beside the body a record has a key and headers, and around it stands the frame of its batch.
-pub(super) const AROUND: usize = 40 << 10;
+pub(super) const RECORD_OVERHEAD: usize = 40 << 10;
 /// How long a record may take to be stored, with all tries: less than the sender's own patience.
 pub(super) const STORED_WITHIN: Duration = Duration::from_secs(7);
 /// How long a topic that the brokers do not know may still be on its way to them.
@@ -24,16 +24,16 @@ const TOPIC_KNOWN_WITHIN: Duration = Duration::from_secs(5);
 /// What may wait for the broker in KiB: as much as the door lets in at a time.
 const WAITING_KIB: u64 = 64 << 10;
 /// What is read ahead for each lane of a sink, in KiB, besides one answer of the broker.
-const AHEAD_KIB: u32 = 1 << 10;
+const PREFETCH_KIB: u32 = 1 << 10;
 /// A lane that has read enough ahead looks again after so long; the default of a second would be seen as a pause.
-const AHEAD_AGAIN_MS: u32 = 20;
+const PREFETCH_RETRY_MS: u32 = 20;
 /// How long the broker holds a question where there is nothing to read: a lane that becomes hungry meanwhile waits as long.
 const FETCH_WAIT_MS: u32 = 200;
 const HEARTBEAT_MS: u32 = 1_000;
 /// A member polls many times a second; who does not for so long is stuck.
 const POLL_WITHIN_MS: u64 = 300_000;
 
-pub(super) type Asking = BaseConsumer<Ears>;
+pub(super) type KafkaConsumer = BaseConsumer<Context>;
 
 #[derive(Clone)]
 pub(super) struct Clients {
@@ -51,25 +51,25 @@ impl Clients {
     }
 
     /// A consumer that belongs to no group.
-    pub(super) fn asking(&self) -> Result<Asking, Fault> {
-        Ok(self.any("asks").create_with_context(Ears::default())?)
+    pub(super) fn consumer(&self) -> Result<KafkaConsumer, Fault> {
+        Ok(self.base_config("asks").create_with_context(Context::default())?)
     }
 
-    pub(super) fn admin(&self) -> Result<AdminClient<Ears>, Fault> {
-        Ok(self.any("controls").create_with_context(Ears::default())?)
+    pub(super) fn admin(&self) -> Result<AdminClient<Context>, Fault> {
+        Ok(self.base_config("controls").create_with_context(Context::default())?)
     }
 
     /// A consumer that knows a group's offsets and never joins it.
-    pub(super) fn of_group(&self, sink: &SinkName) -> Result<Asking, Fault> {
+    pub(super) fn group_consumer(&self, sink: &SinkName) -> Result<KafkaConsumer, Fault> {
         Ok(self
-            .any("asks")
+            .base_config("asks")
             .set("group.id", self.names.group(sink))
             .set("enable.auto.commit", "false")
-            .create_with_context(Ears::default())?)
+            .create_with_context(Context::default())?)
     }
 
-    pub(super) fn member(&self, sink: &SinkName) -> Result<(Arc<Asking>, Ears), Fault> {
-        let mut config = self.any(&format!("consumes-{sink}"));
+    pub(super) fn member(&self, sink: &SinkName) -> Result<(Arc<KafkaConsumer>, Context), Fault> {
+        let mut config = self.base_config(&format!("consumes-{sink}"));
         let record_max = self.record_max();
         config
             .set("group.id", self.names.group(sink))
@@ -80,8 +80,8 @@ impl Clients {
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
-            .set("queued.max.messages.kbytes", AHEAD_KIB.to_string())
-            .set("fetch.queue.backoff.ms", AHEAD_AGAIN_MS.to_string())
+            .set("queued.max.messages.kbytes", PREFETCH_KIB.to_string())
+            .set("fetch.queue.backoff.ms", PREFETCH_RETRY_MS.to_string())
             .set("fetch.wait.max.ms", FETCH_WAIT_MS.to_string())
             .set("fetch.error.backoff.ms", "100")
             .set("message.max.bytes", record_max.to_string())
@@ -89,17 +89,17 @@ impl Clients {
         if let Some(instance) = &self.broker.instance {
             config.set("group.instance.id", instance);
         }
-        let ears = Ears::default();
-        Ok((Arc::new(config.create_with_context(ears.clone())?), ears))
+        let context = Context::default();
+        Ok((Arc::new(config.create_with_context(context.clone())?), context))
     }
 
-    pub(super) fn producer(&self) -> Result<FutureProducer<Ears>, Fault> {
+    pub(super) fn producer(&self) -> Result<FutureProducer<Context>, Fault> {
         let compression = match self.broker.compression {
             Compression::None => "none",
             Compression::Zstd => "zstd",
         };
         let record_max = u64::try_from(self.record_max()).unwrap_or(u64::MAX);
-        let mut config = self.any("publishes");
+        let mut config = self.base_config("publishes");
         config
             .set("enable.idempotence", "true")
             .set("acks", "all")
@@ -114,15 +114,15 @@ impl Clients {
             .set("request.timeout.ms", ms(STORED_WITHIN).to_string())
             .set("queue.buffering.max.kbytes", WAITING_KIB.max(2 * (record_max >> 10)).to_string())
             .set("allow.auto.create.topics", "false");
-        Ok(config.create_with_context(Ears::default())?)
+        Ok(config.create_with_context(Context::default())?)
     }
 
     /// The longest record that the longest event becomes.
     pub(super) fn record_max(&self) -> usize {
-        self.broker.max_message.length() + AROUND
+        self.broker.max_message.length() + RECORD_OVERHEAD
     }
 
-    fn any(&self, purpose: &str) -> ClientConfig {
+    fn base_config(&self, purpose: &str) -> ClientConfig {
         let Broker { servers, login, tls, request_timeout, .. } = &self.broker;
         let mut config = ClientConfig::new();
         config

@@ -8,8 +8,8 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::types::RDKafkaRespErr;
 
-use super::clients::{Asking, Clients, dispose};
-use super::ears::Ears;
+use super::clients::{Clients, KafkaConsumer, dispose};
+use super::context::Context;
 use super::fault::{Fault, code};
 use crate::setting::Secret;
 
@@ -33,8 +33,8 @@ pub(super) struct View {
 }
 
 pub(super) struct Cluster {
-    asking: Option<Arc<Asking>>,
-    admin: Option<AdminClient<Ears>>,
+    consumer: Option<Arc<KafkaConsumer>>,
+    admin: Option<AdminClient<Context>>,
     limit: Duration,
     shown: String,
     password: Option<Secret>,
@@ -46,11 +46,11 @@ impl Cluster {
         if let Some(tls) = &broker.tls {
             // What librdkafka says of it does not name it.
             for file in tls.ca_file.iter().chain(tls.client.iter().flat_map(|(certificate, key)| [certificate, key])) {
-                std::fs::File::open(file).map_err(|err| Fault::Lasting(format!("`{}` cannot be read: {err}", file.display())))?;
+                std::fs::File::open(file).map_err(|err| Fault::Permanent(format!("`{}` cannot be read: {err}", file.display())))?;
             }
         }
         Ok(Self {
-            asking: Some(Arc::new(clients.asking()?)),
+            consumer: Some(Arc::new(clients.consumer()?)),
             admin: Some(clients.admin()?),
             limit: broker.request_timeout.0,
             shown: broker.servers.join(","),
@@ -65,16 +65,16 @@ impl Cluster {
     /// Asks on a thread that may wait.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&Asking, Duration) -> Result<T, Fault> + Send + 'static,
+        question: impl FnOnce(&KafkaConsumer, Duration) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
-        let (asking, limit) = (Arc::clone(self.asking()), self.limit);
-        blocking(move || question(&asking, limit)).await
+        let (consumer, limit) = (Arc::clone(self.consumer()), self.limit);
+        blocking(move || question(&consumer, limit)).await
     }
 
     pub(super) async fn look(&self, topic: &str) -> Result<View, Fault> {
         let topic = topic.to_owned();
-        let looked = self.ask(move |asking, limit| look(asking, &topic, limit)).await;
-        looked.map_err(|fault| self.with_trouble(fault))
+        let looked = self.ask(move |consumer, limit| look(consumer, &topic, limit)).await;
+        looked.map_err(|fault| self.with_cause(fault))
     }
 
     pub(super) async fn create(&self, topic: &NewTopic<'_>) -> Result<(), Fault> {
@@ -100,8 +100,8 @@ impl Cluster {
     }
 
     pub(super) async fn groups(&self) -> Result<Vec<String>, Fault> {
-        let names = |asking: &Asking, limit| {
-            let groups = asking.fetch_group_list(None, limit)?;
+        let names = |consumer: &KafkaConsumer, limit| {
+            let groups = consumer.fetch_group_list(None, limit)?;
             Ok(groups.groups().iter().map(|group| group.name().to_owned()).collect())
         };
         self.ask(names).await
@@ -129,22 +129,22 @@ impl Cluster {
         AdminOptions::new().request_timeout(Some(self.limit)).operation_timeout(Some(self.limit))
     }
 
-    fn asking(&self) -> &Arc<Asking> {
-        self.asking.as_ref().expect("taken only when it is dropped")
+    fn consumer(&self) -> &Arc<KafkaConsumer> {
+        self.consumer.as_ref().expect("taken only when it is dropped")
     }
 
-    fn admin(&self) -> &AdminClient<Ears> {
+    fn admin(&self) -> &AdminClient<Context> {
         self.admin.as_ref().expect("taken only when it is dropped")
     }
 
     /// Why there was no answer is told elsewhere: the question only sees that none came.
-    fn with_trouble(&self, fault: Fault) -> Fault {
-        let asking = self.asking();
+    fn with_cause(&self, fault: Fault) -> Fault {
+        let consumer = self.consumer();
         // Errors wait to be picked up, among other things.
         for _ in 0..EVENTS_MAX {
-            drop(asking.poll(Duration::ZERO));
+            drop(consumer.poll(Duration::ZERO));
         }
-        let Some(trouble) = asking.context().trouble() else {
+        let Some(trouble) = consumer.context().take_last_error() else {
             return fault.about(&format!("`{}` cannot be reached; check host, port, user and TLS", self.shown));
         };
         let trouble = match &self.password {
@@ -153,22 +153,22 @@ impl Cluster {
         };
         let is_refusal = trouble.contains("uthentication") || trouble.contains("SSL");
         let why = format!("`{}` cannot be reached: {trouble}", self.shown);
-        if is_refusal { Fault::Lasting(format!("{why}; check user, password and TLS")) } else { Fault::Passing(why) }
+        if is_refusal { Fault::Permanent(format!("{why}; check user, password and TLS")) } else { Fault::Transient(why) }
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        dispose((self.asking.take(), self.admin.take()));
+        dispose((self.consumer.take(), self.admin.take()));
     }
 }
 
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Fault::Passing("it is stopping".to_owned())))
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Fault::Transient("it is stopping".to_owned())))
 }
 
-fn look(asking: &Asking, topic: &str, limit: Duration) -> Result<View, Fault> {
-    let metadata = asking.fetch_metadata(Some(topic), limit)?;
+fn look(consumer: &KafkaConsumer, topic: &str, limit: Duration) -> Result<View, Fault> {
+    let metadata = consumer.fetch_metadata(Some(topic), limit)?;
     let brokers = metadata.brokers().iter().map(|broker| broker.id()).collect();
     let Some(found) = metadata.topics().first() else { return Ok(View { brokers, partitions: None }) };
     match found.error() {

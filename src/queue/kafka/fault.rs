@@ -9,10 +9,10 @@ use crate::queue::QueueError;
 pub(super) enum Fault {
     /// Try again.
     #[error("{0}")]
-    Passing(String),
+    Transient(String),
     /// Only a person can mend it.
     #[error("{0}")]
-    Lasting(String),
+    Permanent(String),
     /// The topic is not there.
     #[error("{0}")]
     Missing(String),
@@ -22,8 +22,8 @@ impl Fault {
     /// With what was attempted before it.
     pub(super) fn about(self, what: &str) -> Self {
         match self {
-            Self::Passing(why) => Self::Passing(format!("{what}: {why}")),
-            Self::Lasting(why) => Self::Lasting(format!("{what}: {why}")),
+            Self::Transient(why) => Self::Transient(format!("{what}: {why}")),
+            Self::Permanent(why) => Self::Permanent(format!("{what}: {why}")),
             Self::Missing(why) => Self::Missing(format!("{what}: {why}")),
         }
     }
@@ -32,8 +32,8 @@ impl Fault {
 impl From<Fault> for QueueError {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Lasting(why) => Self::Unusable(why),
-            Fault::Passing(why) | Fault::Missing(why) => Self::Unavailable(why),
+            Fault::Permanent(why) => Self::Unusable(why),
+            Fault::Transient(why) | Fault::Missing(why) => Self::Unavailable(why),
         }
     }
 }
@@ -43,8 +43,8 @@ impl From<KafkaError> for Fault {
         match (&err, code(&err)) {
             (_, Some(code)) => code.into(),
             // Only a mistake of ours gives such a setting, or a file that cannot be read.
-            (KafkaError::ClientConfig(_, why, ..) | KafkaError::ClientCreation(why), None) => Self::Lasting(why.clone()),
-            _ => Self::Passing(err.to_string()),
+            (KafkaError::ClientConfig(_, why, ..) | KafkaError::ClientCreation(why), None) => Self::Permanent(why.clone()),
+            _ => Self::Transient(err.to_string()),
         }
     }
 }
@@ -65,9 +65,9 @@ impl From<Code> for Fault {
             | Code::InvalidConfig
             | Code::PolicyViolation
             | Code::InvalidSessionTimeout
-            | Code::InconsistentGroupProtocol => Self::Lasting(text),
+            | Code::InconsistentGroupProtocol => Self::Permanent(text),
             Code::UnknownTopic | Code::UnknownTopicOrPartition => Self::Missing(text),
-            _ => Self::Passing(text),
+            _ => Self::Transient(text),
         }
     }
 }
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn errors_say_what_to_do() {
-        for (code, is_lasting) in [
+        for (code, is_permanent) in [
             (Code::TopicAuthorizationFailed, true),
             (Code::SaslAuthenticationFailed, true),
             (Code::BrokerTransportFailure, false),
@@ -92,9 +92,9 @@ mod tests {
             (Code::RequestTimedOut, false),
         ] {
             assert_eq!(Fault::from(KafkaError::AdminOp(code)), Fault::from(code));
-            assert_eq!(matches!(Fault::from(KafkaError::Global(code)), Fault::Lasting(_)), is_lasting, "{code}");
+            assert_eq!(matches!(Fault::from(KafkaError::Global(code)), Fault::Permanent(_)), is_permanent, "{code}");
         }
-        assert!(matches!(Fault::from(KafkaError::ClientCreation("no such file".into())), Fault::Lasting(_)));
-        assert!(matches!(Fault::from(KafkaError::Seek("late".into())), Fault::Passing(_)));
+        assert!(matches!(Fault::from(KafkaError::ClientCreation("no such file".into())), Fault::Permanent(_)));
+        assert!(matches!(Fault::from(KafkaError::Seek("late".into())), Fault::Transient(_)));
     }
 }

@@ -12,7 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message;
 use tokio::sync::Notify;
 
-use super::ears::Ears;
+use super::context::Context;
 use super::message::{self, Read};
 use crate::clock::Timestamp;
 use crate::event::{Envelope, Position};
@@ -20,7 +20,7 @@ use crate::queue::{QueueError, Seen};
 use crate::setting::SinkName;
 use crate::telemetry;
 
-pub(super) type Source = PartitionQueue<Ears>;
+pub(super) type Source = PartitionQueue<Context>;
 
 pub(super) struct Feed {
     sink: SinkName,
@@ -33,13 +33,13 @@ pub(super) struct Feed {
 struct State {
     source: Option<Source>,
     /// Counts the times that the lane came to this process: an owner of an earlier time has lost it.
-    tenure: u64,
+    epoch: u64,
     held: VecDeque<Held>,
     /// The offset after the last that was looked at.
     next: Option<i64>,
     passed: Option<i64>,
     /// What of that the broker has stored.
-    kept: Option<i64>,
+    committed: Option<i64>,
     is_broken: bool,
 }
 
@@ -58,34 +58,34 @@ impl Feed {
         let arrived = Arc::clone(&self.arrived);
         source.set_nonempty_callback(move || arrived.notify_one());
         let mut state = self.state();
-        *state = State { source: Some(source), tenure: state.tenure + 1, ..State::default() };
+        *state = State { source: Some(source), epoch: state.epoch + 1, ..State::default() };
     }
 
     pub(super) fn end(&self) {
         let mut state = self.state();
-        let tenure = state.tenure;
-        let ended = std::mem::replace(&mut *state, State { tenure, ..State::default() });
+        let epoch = state.epoch;
+        let ended = std::mem::replace(&mut *state, State { epoch, ..State::default() });
         drop(state);
         // With the source goes a client, perhaps; nobody may wait for that with the lock in hand.
         drop(ended);
         self.arrived.notify_one();
     }
 
-    pub(super) fn tenure(&self) -> u64 {
-        self.state().tenure
+    pub(super) fn epoch(&self) -> u64 {
+        self.state().epoch
     }
 
     /// The first `limit` that were not passed; perhaps none.
-    pub(super) fn window(&self, tenure: u64, limit: usize) -> Result<Vec<Seen>, QueueError> {
-        let mut state = self.state_of(tenure)?;
+    pub(super) fn window(&self, epoch: u64, limit: usize) -> Result<Vec<Seen>, QueueError> {
+        let mut state = self.state_of(epoch)?;
         state.fill(limit, &self.sink);
         let ours = |held: &Held| Some(Seen { position: position(held.after), envelope: held.envelope.clone()? });
         Ok(state.held.iter().filter_map(ours).take(limit).collect())
     }
 
     /// Lets go of everything up to `past`.
-    pub(super) fn pass(&self, tenure: u64, past: Position) -> Result<(), QueueError> {
-        let mut state = self.state_of(tenure)?;
+    pub(super) fn pass(&self, epoch: u64, past: Position) -> Result<(), QueueError> {
+        let mut state = self.state_of(epoch)?;
         let mut is_passing = false;
         while let Some(held) = state.held.pop_front_if(|held| position(held.after) <= past || (is_passing && held.envelope.is_none())) {
             is_passing = true;
@@ -109,11 +109,11 @@ impl Feed {
     /// The offset to commit, if it is not stored yet.
     pub(super) fn to_commit(&self) -> Option<i64> {
         let state = self.state();
-        state.passed.filter(|passed| state.kept != Some(*passed))
+        state.passed.filter(|passed| state.committed != Some(*passed))
     }
 
     pub(super) fn committed(&self, offset: i64) {
-        self.state().kept = Some(offset);
+        self.state().committed = Some(offset);
     }
 
     /// The offset at which it cannot go on, once: some of what follows is not there any more. `Some(None)`: it never had one.
@@ -123,7 +123,7 @@ impl Feed {
     }
 
     /// The offset could not be repaired: marks it as broken again, so that it is tried once more.
-    pub(super) fn break_again(&self) {
+    pub(super) fn mark_broken(&self) {
         self.state().is_broken = true;
     }
 
@@ -132,7 +132,7 @@ impl Feed {
         let mut state = self.state();
         if state.next.is_some_and(|next| next > from) {
             // Positions in the former topic would pass records that nobody has seen.
-            state.tenure += 1;
+            state.epoch += 1;
             state.held.clear();
         }
         state.next = Some(from);
@@ -141,9 +141,9 @@ impl Feed {
         }
     }
 
-    fn state_of(&self, tenure: u64) -> Result<MutexGuard<'_, State>, QueueError> {
+    fn state_of(&self, epoch: u64) -> Result<MutexGuard<'_, State>, QueueError> {
         let state = self.state();
-        if state.source.is_some() && state.tenure == tenure { Ok(state) } else { Err(QueueError::Lost) }
+        if state.source.is_some() && state.epoch == epoch { Ok(state) } else { Err(QueueError::Lost) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -25,13 +25,13 @@ impl Subscription for KafkaSubscription {
     async fn next_lane(&mut self) -> Result<Box<dyn Lane>, QueueError> {
         let owned = self.place.owners.take().await?;
         let feed = Arc::clone(self.place.feed(owned.lane()));
-        Ok(Box::new(KafkaLane { tenure: feed.tenure(), feed, owned }))
+        Ok(Box::new(KafkaLane { epoch: feed.epoch(), feed, owned }))
     }
 }
 
 struct KafkaLane {
     feed: Arc<Feed>,
-    tenure: u64,
+    epoch: u64,
     owned: Owned,
 }
 
@@ -53,7 +53,7 @@ impl Lane for KafkaLane {
             if self.owned.taken().is_cancelled() {
                 return Err(QueueError::Lost);
             }
-            let seen = self.feed.window(self.tenure, limit.max(1))?;
+            let seen = self.feed.window(self.epoch, limit.max(1))?;
             if !seen.is_empty() {
                 return Ok(seen);
             }
@@ -68,6 +68,6 @@ impl Lane for KafkaLane {
 
     /// A lane that is being taken back can still be passed for a moment: what was done in hand need not be done again by the next owner.
     async fn advance(&mut self, past: Position) -> Result<(), QueueError> {
-        self.feed.pass(self.tenure, past)
+        self.feed.pass(self.epoch, past)
     }
 }

@@ -15,8 +15,8 @@ use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tokio::time::Instant;
 
-use super::clients::{Asking, Clients};
-use super::ears::{self, Ears, News};
+use super::clients::{Clients, KafkaConsumer};
+use super::context::{self, Context, GroupEvent};
 use super::fault::Fault;
 use super::offsets::{self, Span, list_with};
 use super::shared::Place;
@@ -39,9 +39,9 @@ const LET_GO_WITHIN: Duration = Duration::from_secs(5);
 /// When the queue closes there is less time; owners have stopped before.
 const CLOSED_WITHIN: Duration = Duration::from_millis(400);
 /// After a consumer that was of no more use.
-const PATIENCE: Duration = Duration::from_secs(3);
+const RESTART_DELAY: Duration = Duration::from_secs(3);
 /// The same trouble is told again after so long.
-const TOLD_FOR: Duration = Duration::from_secs(60);
+const WARN_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 pub(super) struct Member {
     pub(super) place: Arc<Place>,
@@ -52,8 +52,8 @@ pub(super) struct Member {
     assigned: BTreeSet<LaneId>,
     /// Until when the last commit may wait for its answer.
     committing: Option<Instant>,
-    patience: Duration,
-    told: BTreeMap<String, Instant>,
+    commit_timeout: Duration,
+    warned: BTreeMap<String, Instant>,
 }
 
 impl Member {
@@ -67,23 +67,23 @@ impl Member {
             limit,
             assigned: BTreeSet::new(),
             committing: None,
-            patience: ANSWERED_WITHIN,
-            told: BTreeMap::new(),
+            commit_timeout: ANSWERED_WITHIN,
+            warned: BTreeMap::new(),
         }
     }
 
     /// Until the place is given up or the queue closes. A consumer that is of no more use is replaced.
-    pub(super) fn run(mut self, first: (Arc<Asking>, Ears)) {
+    pub(super) fn run(mut self, first: (Arc<KafkaConsumer>, Context)) {
         let ended = self.place.ended.clone().drop_guard();
         // Whatever ends this thread takes the lanes back for good.
         let taken = self.place.owners.taken().clone().drop_guard();
         let mut next = Some(first);
         while !self.is_ending() {
             match next.take().map_or_else(|| self.clients.member(&self.place.sink), Ok) {
-                Ok((consumer, ears)) => self.belong(consumer, &ears),
-                Err(fault) => self.tell(&fault.to_string()),
+                Ok((consumer, context)) => self.run_consumer(consumer, &context),
+                Err(fault) => self.warn_once(&fault.to_string()),
             }
-            let until = Instant::now() + PATIENCE;
+            let until = Instant::now() + RESTART_DELAY;
             while !self.is_ending() && Instant::now() < until {
                 std::thread::sleep(POLL);
             }
@@ -95,92 +95,98 @@ impl Member {
         self.place.owners.taken().is_cancelled()
     }
 
-    fn belong(&mut self, consumer: Arc<Asking>, ears: &Ears) {
+    fn run_consumer(&mut self, consumer: Arc<KafkaConsumer>, context: &Context) {
         self.place.set_consumer(Some(&consumer));
-        if let Err(err) = self.serve(&consumer, ears) {
+        let leaving = Leaving { consumer: Arc::clone(&consumer), context: context.clone(), topic: self.topic.clone() };
+        if let Err(err) = self.serve(&consumer, context) {
             tracing::error!(sink = %self.place.sink, "`{}` is cut off from its group: {}", self.place.sink, self.explain(&err));
         }
         let is_lost = !self.is_ending();
-        self.let_go(&consumer, ears, self.assigned.clone(), if is_lost { Duration::ZERO } else { CLOSED_WITHIN }, is_lost);
+        self.release(&consumer, context, self.assigned.clone(), if is_lost { Duration::ZERO } else { CLOSED_WITHIN }, is_lost);
         self.committing = None;
         self.place.set_consumer(None);
-        answer_the_rest(&consumer, ears, &self.topic);
         // The sources are gone: this is the last of it, unless somebody asks something of it right now.
-        drop(consumer);
+        drop((consumer, leaving));
     }
 
     /// Err: this consumer is of no more use.
-    fn serve(&mut self, consumer: &Arc<Asking>, ears: &Ears) -> Result<(), KafkaError> {
+    fn serve(&mut self, consumer: &Arc<KafkaConsumer>, context: &Context) -> Result<(), KafkaError> {
         consumer.subscribe(&[&self.topic])?;
         let mut commit_at = Instant::now() + COMMIT_EVERY;
         while !self.is_ending() {
             self.poll(consumer, POLL)?;
-            self.hear(consumer, ears)?;
-            self.mend(consumer);
+            self.handle_events(consumer, context)?;
+            self.reset_broken_lanes(consumer);
             if Instant::now() >= commit_at {
                 commit_at = Instant::now() + COMMIT_EVERY;
                 if self.committing.is_none_or(|until| Instant::now() >= until) {
-                    self.commit(consumer, ears, &self.assigned.clone());
+                    self.commit(consumer, context, &self.assigned.clone());
                 }
             }
         }
         Ok(())
     }
 
-    fn poll(&mut self, consumer: &Asking, limit: Duration) -> Result<(), KafkaError> {
+    fn poll(&mut self, consumer: &KafkaConsumer, limit: Duration) -> Result<(), KafkaError> {
         match consumer.poll(limit) {
             None => {}
-            Some(Ok(_)) => self.tell("a message came beside its lane"),
+            Some(Ok(_)) => self.warn_once("a message came beside its lane"),
             Some(Err(err @ KafkaError::MessageConsumptionFatal(_))) => return Err(err),
-            Some(Err(err)) if is_outage(&err) => self.tell("no broker answers; its lanes go on when one does"),
-            Some(Err(err)) => self.tell(&err.to_string()),
+            Some(Err(err)) if is_outage(&err) => self.warn_once("no broker answers; its lanes go on when one does"),
+            Some(Err(err)) => self.warn_once(&err.to_string()),
         }
         Ok(())
     }
 
-    fn hear(&mut self, consumer: &Arc<Asking>, ears: &Ears) -> Result<(), KafkaError> {
-        while let Some(news) = ears.news() {
-            match news {
-                News::Assigned(partitions) => self.take(consumer, &partitions)?,
-                News::Revoked(partitions) => {
-                    let lanes = partitions.iter().filter_map(|partition| lane_of(*partition)).collect();
+    fn handle_events(&mut self, consumer: &Arc<KafkaConsumer>, context: &Context) -> Result<(), KafkaError> {
+        while let Some(event) = context.next_event() {
+            match event {
+                GroupEvent::Assigned(partitions) => self.assign(consumer, &partitions)?,
+                GroupEvent::Revoked(partitions) => {
+                    let lanes = partitions.iter().filter_map(|partition| self.lane_of(*partition)).collect();
                     // What another has by now, nobody here can commit.
                     let is_lost = consumer.assignment_lost();
-                    self.let_go(consumer, ears, lanes, if is_lost { Duration::ZERO } else { LET_GO_WITHIN }, is_lost);
+                    self.release(consumer, context, lanes, if is_lost { Duration::ZERO } else { LET_GO_WITHIN }, is_lost);
                     consumer.incremental_unassign(&list(&self.topic, &partitions))?;
                 }
-                News::Committed(answer) => self.note(answer),
+                GroupEvent::Committed(answer) => self.on_commit_answer(answer),
             }
         }
         Ok(())
     }
 
     /// The source of a lane is split off before anything is read, so that nothing of it goes elsewhere.
-    fn take(&mut self, consumer: &Arc<Asking>, partitions: &[i32]) -> Result<(), KafkaError> {
-        for lane in partitions.iter().filter_map(|partition| lane_of(*partition)).filter(|lane| lane.0 < self.lanes.get()) {
+    fn assign(&mut self, consumer: &Arc<KafkaConsumer>, partitions: &[i32]) -> Result<(), KafkaError> {
+        for lane in partitions {
+            let Some(lane) = self.lane_of(*lane) else { continue };
             if let Some(source) = consumer.split_partition_queue(&self.topic, lane.0.into()) {
                 self.place.feed(lane).begin(source);
                 self.assigned.insert(lane);
             }
         }
         consumer.incremental_assign(&list(&self.topic, partitions))?;
-        self.hand_out();
+        self.share_assigned();
         Ok(())
     }
 
-    fn hand_out(&self) {
+    /// None: the topic has got more partitions since, and nothing of ours is in those.
+    fn lane_of(&self, partition: i32) -> Option<LaneId> {
+        u16::try_from(partition).ok().map(LaneId).filter(|lane| lane.0 < self.lanes.get())
+    }
+
+    fn share_assigned(&self) {
         self.place.owners.share(&Share::Lanes(self.assigned.clone()));
     }
 
     /// Takes lanes back, waits for their owners, and commits what they passed.
-    fn let_go(&mut self, consumer: &Arc<Asking>, ears: &Ears, lanes: BTreeSet<LaneId>, limit: Duration, is_lost: bool) {
+    fn release(&mut self, consumer: &Arc<KafkaConsumer>, context: &Context, lanes: BTreeSet<LaneId>, limit: Duration, is_lost: bool) {
         self.assigned = self.assigned.difference(&lanes).copied().collect();
-        self.hand_out();
+        self.share_assigned();
         let until = Instant::now() + limit;
         while lanes.iter().any(|lane| self.place.owners.is_owned(*lane)) && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(2));
         }
-        if !is_lost && !self.save(consumer, ears, &lanes) {
+        if !is_lost && !self.commit_and_wait(consumer, context, &lanes) {
             self.place.note_unsaved();
         }
         for lane in lanes {
@@ -188,27 +194,27 @@ impl Member {
         }
     }
 
-    /// Commits what was passed of these lanes, and waits for the answer. What else is heard meanwhile waits its turn.
-    fn save(&mut self, consumer: &Arc<Asking>, ears: &Ears, lanes: &BTreeSet<LaneId>) -> bool {
+    /// Commits what was passed of these lanes, and waits for the answer. What else comes meanwhile waits its turn.
+    fn commit_and_wait(&mut self, consumer: &Arc<KafkaConsumer>, context: &Context, lanes: &BTreeSet<LaneId>) -> bool {
         let until = Instant::now() + SAVED_WITHIN;
         let mut later = Vec::new();
-        self.commit(consumer, ears, lanes);
+        self.commit(consumer, context, lanes);
         while self.is_unsaved(lanes) && Instant::now() < until {
             if self.poll(consumer, SAVED_LOOK).is_err() {
                 break;
             }
-            while let Some(news) = ears.news() {
-                match news {
-                    News::Committed(answer) => self.note(answer),
+            while let Some(event) = context.next_event() {
+                match event {
+                    GroupEvent::Committed(answer) => self.on_commit_answer(answer),
                     other => later.push(other),
                 }
             }
             if self.committing.is_none() && self.is_unsaved(lanes) {
                 std::thread::sleep(POLL);
-                self.commit(consumer, ears, lanes);
+                self.commit(consumer, context, lanes);
             }
         }
-        ears.put_back(later);
+        context.push_front(later);
         !self.is_unsaved(lanes)
     }
 
@@ -216,51 +222,55 @@ impl Member {
         lanes.iter().any(|lane| self.place.feed(*lane).to_commit().is_some())
     }
 
-    /// Asks the broker to store what was passed. The answer comes as news, from a thread that may wait for it: this one must go on polling.
-    fn commit(&mut self, consumer: &Arc<Asking>, ears: &Ears, lanes: &BTreeSet<LaneId>) {
+    /// Asks the broker to store what was passed. The answer comes as an event, from a thread that may wait for it: this one must go on polling.
+    fn commit(&mut self, consumer: &Arc<KafkaConsumer>, context: &Context, lanes: &BTreeSet<LaneId>) {
         let passed = |lane: &LaneId| Some((i32::from(lane.0), self.place.feed(*lane).to_commit()?));
         let offsets: Vec<_> = lanes.iter().filter_map(passed).collect();
         if offsets.is_empty() {
             return;
         }
-        let (consumer, ears, topic) = (Arc::clone(consumer), ears.clone(), self.topic.clone());
+        let (consumer, context, topic) = (Arc::clone(consumer), context.clone(), self.topic.clone());
         let commit = move || {
             let list = list_with(&topic, offsets.iter().copied());
-            ears.committed(list.and_then(|list| Ok(consumer.commit(&list, CommitMode::Sync)?)).map(|()| offsets));
+            context.committed(list.and_then(|list| Ok(consumer.commit(&list, CommitMode::Sync)?)).map(|()| offsets));
         };
         match std::thread::Builder::new().name(format!("queue commit {}", self.place.sink)).spawn(commit) {
             Ok(_) => {
-                self.patience = if self.committing.is_some() { (self.patience * 2).min(ANSWERED_WITHIN_MOST) } else { ANSWERED_WITHIN };
-                self.committing = Some(Instant::now() + self.patience);
+                self.commit_timeout =
+                    if self.committing.is_some() { (self.commit_timeout * 2).min(ANSWERED_WITHIN_MOST) } else { ANSWERED_WITHIN };
+                self.committing = Some(Instant::now() + self.commit_timeout);
             }
-            Err(err) => self.tell(&format!("places cannot be stored, which is tried again: no thread can be started: {err}")),
+            Err(err) => self.warn_once(&format!("places cannot be stored, which is tried again: no thread can be started: {err}")),
         }
     }
 
     /// The answer to a commit.
-    fn note(&mut self, answer: Result<Vec<(i32, i64)>, Fault>) {
+    fn on_commit_answer(&mut self, answer: Result<Vec<(i32, i64)>, Fault>) {
         self.committing = None;
         match answer {
             Ok(stored) => {
-                let of_lanes = stored.into_iter().filter_map(|(partition, offset)| Some((lane_of(partition)?, offset)));
-                of_lanes.filter(|(lane, _)| lane.0 < self.lanes.get()).for_each(|(lane, offset)| self.place.feed(lane).committed(offset));
+                for (partition, offset) in stored {
+                    if let Some(lane) = self.lane_of(partition) {
+                        self.place.feed(lane).committed(offset);
+                    }
+                }
             }
-            Err(fault) => self.tell(&format!("places cannot be stored, which is tried again: {fault}")),
+            Err(fault) => self.warn_once(&format!("places cannot be stored, which is tried again: {fault}")),
         }
     }
 
     /// Lanes that cannot go on where they stand.
-    fn mend(&mut self, consumer: &Asking) {
+    fn reset_broken_lanes(&mut self, consumer: &KafkaConsumer) {
         for lane in self.assigned.clone() {
             let Some(next) = self.place.feed(lane).broken() else { continue };
-            if let Err(fault) = self.mend_lane(consumer, lane, next) {
-                self.tell(&format!("lane {lane} cannot go on: {fault}"));
-                self.place.feed(lane).break_again();
+            if let Err(fault) = self.reset_offset(consumer, lane, next) {
+                self.warn_once(&format!("lane {lane} cannot go on: {fault}"));
+                self.place.feed(lane).mark_broken();
             }
         }
     }
 
-    fn mend_lane(&self, consumer: &Asking, lane: LaneId, next: Option<i64>) -> Result<(), Fault> {
+    fn reset_offset(&self, consumer: &KafkaConsumer, lane: LaneId, next: Option<i64>) -> Result<(), Fault> {
         let known = match next {
             Some(next) => Some(next),
             None => offsets::committed(consumer, &self.topic, self.lanes, self.limit)?.get(usize::from(lane.0)).copied().flatten(),
@@ -290,11 +300,11 @@ impl Member {
         Ok(())
     }
 
-    fn tell(&mut self, what: &str) {
-        self.told.retain(|_, at| at.elapsed() < TOLD_FOR);
-        if !self.told.contains_key(what) {
+    fn warn_once(&mut self, what: &str) {
+        self.warned.retain(|_, at| at.elapsed() < WARN_AGAIN_AFTER);
+        if !self.warned.contains_key(what) {
             tracing::warn!(sink = %self.place.sink, "the group of `{}`: {what}", self.place.sink);
-            self.told.insert(what.to_owned(), Instant::now());
+            self.warned.insert(what.to_owned(), Instant::now());
         }
     }
 
@@ -308,13 +318,21 @@ impl Member {
     }
 }
 
-/// A change of the group that came at the very end: if nobody answered it, the client's end would wait for that for ever.
-fn answer_the_rest(consumer: &Asking, ears: &Ears, topic: &str) {
-    for news in ears.close() {
-        match news {
-            News::Assigned(partitions) => ears::answer(consumer, true, &list(topic, &partitions)),
-            News::Revoked(partitions) => ears::answer(consumer, false, &list(topic, &partitions)),
-            News::Committed(_) => {}
+/// A client that is about to end, however that comes about: if nobody answered the last change of its group, its end would wait for ever.
+struct Leaving {
+    consumer: Arc<KafkaConsumer>,
+    context: Context,
+    topic: String,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        for event in self.context.close() {
+            match event {
+                GroupEvent::Assigned(partitions) => context::answer_rebalance(&self.consumer, true, &list(&self.topic, &partitions)),
+                GroupEvent::Revoked(partitions) => context::answer_rebalance(&self.consumer, false, &list(&self.topic, &partitions)),
+                GroupEvent::Committed(_) => {}
+            }
         }
     }
 }
@@ -333,10 +351,6 @@ fn resume(known: Option<i64>, span: Span) -> (i64, u64) {
 fn is_outage(err: &KafkaError) -> bool {
     let codes = [Code::BrokerTransportFailure, Code::AllBrokersDown, Code::Resolve, Code::OperationTimedOut];
     err.rdkafka_error_code().is_some_and(|code| codes.contains(&code))
-}
-
-fn lane_of(partition: i32) -> Option<LaneId> {
-    u16::try_from(partition).ok().map(LaneId)
 }
 
 /// Without offsets: where the group stands.
@@ -364,22 +378,21 @@ mod tests {
         let names = Names::new("road");
         imitation.create_topic(names.topic(), 4, 1).unwrap();
         let broker = Settings::default().broker(&format!("kafka://{}", imitation.bootstrap_servers()), None).unwrap();
-        let (consumer, ears) = Clients::new(&broker, &names).member(&"docs".parse().unwrap()).unwrap();
+        let (consumer, context) = Clients::new(&broker, &names).member(&"docs".parse().unwrap()).unwrap();
         consumer.subscribe(&[names.topic()]).unwrap();
-        let hear = || loop {
+        let next = || loop {
             consumer.poll(Duration::from_millis(10));
-            if let Some(news) = ears.news() {
-                break news;
+            if let Some(event) = context.next_event() {
+                break event;
             }
         };
-        let News::Assigned(lanes) = hear() else { panic!("it has lanes first") };
+        let GroupEvent::Assigned(lanes) = next() else { panic!("it has lanes first") };
         consumer.incremental_assign(&list(names.topic(), &lanes)).unwrap();
         consumer.unsubscribe();
-        ears.put_back(vec![hear()]);
+        context.push_front(vec![next()]);
         let (tell, ended) = mpsc::channel();
         std::thread::spawn(move || {
-            answer_the_rest(&consumer, &ears, names.topic());
-            drop(consumer);
+            drop(Leaving { consumer, context, topic: names.topic().to_owned() });
             tell.send(())
         });
         ended.recv_timeout(Duration::from_secs(30)).expect("it ended");

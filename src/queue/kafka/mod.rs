@@ -16,13 +16,13 @@ mod clients;
 #[cfg(feature = "kafka")]
 mod cluster;
 #[cfg(feature = "kafka")]
-mod ears;
+mod context;
+#[cfg(feature = "kafka")]
+mod external_publisher;
 #[cfg(feature = "kafka")]
 mod fault;
 #[cfg(feature = "kafka")]
 mod feed;
-#[cfg(feature = "kafka")]
-mod judge;
 #[cfg(feature = "kafka")]
 mod lane;
 #[cfg(feature = "kafka")]
@@ -34,25 +34,25 @@ mod names;
 #[cfg(feature = "kafka")]
 mod offsets;
 #[cfg(feature = "kafka")]
-mod outlet;
-#[cfg(feature = "kafka")]
 mod publisher;
 #[cfg(feature = "kafka")]
-mod road;
+mod queue;
 #[cfg(feature = "kafka")]
 mod shared;
 #[cfg(feature = "kafka")]
 mod topic;
+#[cfg(feature = "kafka")]
+mod validate;
 
 #[cfg(feature = "kafka")]
-pub use outlet::outlet;
+pub use external_publisher::external_publisher;
 #[cfg(feature = "kafka")]
-pub use road::Kafka;
+pub use queue::Kafka;
 pub use settings::{Broker, Compression, Login, Mechanism, Settings, Tls};
 
 #[cfg(not(feature = "kafka"))]
-pub fn outlet(_: &Broker, _: &str, _: &str) -> Result<Box<dyn super::Outlet>, super::OutletError> {
-    Err(super::OutletError::Refused("this build has no Kafka: build it with `--features kafka`".to_owned()))
+pub fn external_publisher(_: &Broker, _: &str, _: &str) -> Result<Box<dyn super::ExternalPublisher>, super::ExternalPublishError> {
+    Err(super::ExternalPublishError::Refused("this build has no Kafka: build it with `--features kafka`".to_owned()))
 }
 
 /// Whether this build has Kafka.

@@ -1,4 +1,4 @@
-//! The way to the broker: one idempotent producer, which numbers what it sends, so that nothing is stored twice or in another order.
+//! Publishing: one idempotent producer, which numbers what it sends, so that nothing is stored twice or in another order.
 //!
 //! What is published together is handed over together, one publication of a lane after the other. A producer that has met an error it
 //! cannot go on from is replaced.
@@ -10,11 +10,11 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::future_producer::{DeliveryFuture, OwnedDeliveryResult};
-use rdkafka::producer::{FutureProducer, FutureRecord, Producer, PurgeConfig};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _, PurgeConfig};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::clients::{Clients, dispose};
-use super::ears::Ears;
+use super::context::Context;
 use super::fault::Fault;
 use super::message::Record;
 use crate::event::{LaneCount, LaneId};
@@ -31,13 +31,13 @@ const NUMBERED_AFTER: Duration = Duration::from_millis(650);
 const CLOSED: &str = "it is closed";
 const UNPROVEN: &str = "the broker does not say where it is stored";
 
-type Way = FutureProducer<Ears>;
+type Producer = FutureProducer<Context>;
 
 pub(super) struct Publisher {
     clients: Clients,
     topic: String,
     /// None: it is closed.
-    way: Mutex<Option<Way>>,
+    producer: Mutex<Option<Producer>>,
     made_at: Instant,
     lanes: Vec<tokio::sync::Mutex<()>>,
     body_max: AtomicUsize,
@@ -67,7 +67,7 @@ impl Publisher {
         Ok(Self {
             clients: clients.clone(),
             topic: topic.to_owned(),
-            way: Mutex::new(Some(clients.producer()?)),
+            producer: Mutex::new(Some(clients.producer()?)),
             made_at: Instant::now(),
             lanes: lanes.lanes().map(|_| tokio::sync::Mutex::default()).collect(),
             body_max: AtomicUsize::new(0),
@@ -83,9 +83,9 @@ impl Publisher {
     }
 
     /// Meets the broker, and waits until the first event would not wait.
-    pub(super) async fn get_ready(&self, limit: Duration) -> Result<(), Fault> {
-        let (way, topic) = (self.slot().clone().ok_or_else(|| Fault::Passing(CLOSED.to_owned()))?, self.topic.clone());
-        let met = tokio::task::spawn_blocking(move || way.client().fetch_metadata(Some(&topic), limit).map(drop));
+    pub(super) async fn warm_up(&self, limit: Duration) -> Result<(), Fault> {
+        let (producer, topic) = (self.slot().clone().ok_or_else(|| Fault::Transient(CLOSED.to_owned()))?, self.topic.clone());
+        let met = tokio::task::spawn_blocking(move || producer.client().fetch_metadata(Some(&topic), limit).map(drop));
         met.await.unwrap_or(Err(KafkaError::Canceled))?;
         sleep_until(self.made_at + NUMBERED_AFTER).await;
         Ok(())
@@ -93,44 +93,44 @@ impl Publisher {
 
     /// Returns when all of them are stored.
     pub(super) async fn publish(&self, lane: LaneId, records: &[Record]) -> Result<(), Refusal> {
-        within(async {
+        with_timeout(async {
             let mut under_way = Vec::with_capacity(records.len());
-            let way = self.way()?;
+            let producer = self.producer()?;
             let lock = self.lanes.get(usize::from(lane.0)).expect("a lane of this queue");
             let together = lock.lock().await;
             for record in records {
-                under_way.push(self.hand_over(&way, Some(lane), record).await?);
+                under_way.push(self.enqueue(&producer, Some(lane), record).await?);
             }
             drop(together);
-            join_all(under_way).await.into_iter().try_for_each(|report| self.stored(&way, report))
+            join_all(under_way).await.into_iter().try_for_each(|report| self.stored(&producer, report))
         })
         .await
     }
 
     /// On the partition that the client's rule gives to its key.
     pub(super) async fn publish_by_key(&self, record: &Record) -> Result<(), Refusal> {
-        within(async {
-            let way = self.way()?;
-            let under_way = self.hand_over(&way, None, record).await?;
-            self.stored(&way, under_way.await)
+        with_timeout(async {
+            let producer = self.producer()?;
+            let under_way = self.enqueue(&producer, None, record).await?;
+            self.stored(&producer, under_way.await)
         })
         .await
     }
 
     pub(super) fn close(&self) {
-        if let Some(way) = self.slot().take() {
+        if let Some(producer) = self.slot().take() {
             // Whoever still waits hears so at once.
-            way.purge(PurgeConfig::default().queue().inflight().non_blocking());
-            dispose(way);
+            producer.purge(PurgeConfig::default().queue().inflight().non_blocking());
+            dispose(producer);
         }
     }
 
-    async fn hand_over(&self, way: &Way, lane: Option<LaneId>, record: &Record) -> Result<DeliveryFuture, Refusal> {
+    async fn enqueue(&self, producer: &Producer, lane: Option<LaneId>, record: &Record) -> Result<DeliveryFuture, Refusal> {
         let until = Instant::now() + ROOM_WITHIN;
         loop {
             let mut handed = FutureRecord::to(&self.topic).key(&record.key).payload(&record.body).headers(record.headers());
             handed.partition = lane.map(|lane| lane.0.into());
-            match way.send_result(handed) {
+            match producer.send_result(handed) {
                 Ok(report) => return Ok(report),
                 Err((err, _)) if err.rdkafka_error_code() == Some(Code::QueueFull) => {
                     if Instant::now() >= until {
@@ -138,7 +138,7 @@ impl Publisher {
                     }
                     sleep(ROOM_EVERY).await;
                 }
-                Err((err, _)) => return Err(self.refuse(way, &err)),
+                Err((err, _)) => return Err(self.refuse(producer, &err)),
             }
         }
     }
@@ -148,18 +148,18 @@ impl Publisher {
     /// Only an offset proves that a record is stored. The client reports success without one for a record that the broker refused, if it
     /// has taken a later one of the same partition: it holds that a broker takes a producer's records in order or not at all, which does
     /// not apply to the first ones in a partition that just comes up.
-    fn stored<E>(&self, way: &Way, report: Result<OwnedDeliveryResult, E>) -> Result<(), Refusal> {
+    fn stored<E>(&self, producer: &Producer, report: Result<OwnedDeliveryResult, E>) -> Result<(), Refusal> {
         match report {
-            Ok(Ok(delivery)) if delivery.offset < 0 => Err(Refusal::Fault(Fault::Passing(UNPROVEN.to_owned()))),
+            Ok(Ok(delivery)) if delivery.offset < 0 => Err(Refusal::Fault(Fault::Transient(UNPROVEN.to_owned()))),
             Ok(Ok(_)) => Ok(()),
-            Ok(Err((err, _))) => Err(self.refuse(way, &err)),
-            Err(_) => Err(Refusal::Fault(Fault::Passing(CLOSED.to_owned()))),
+            Ok(Err((err, _))) => Err(self.refuse(producer, &err)),
+            Err(_) => Err(Refusal::Fault(Fault::Transient(CLOSED.to_owned()))),
         }
     }
 
-    fn refuse(&self, way: &Way, err: &KafkaError) -> Refusal {
-        if let Some((code, why)) = way.client().fatal_error() {
-            self.replace(way, &format!("{code}: {why}"));
+    fn refuse(&self, producer: &Producer, err: &KafkaError) -> Refusal {
+        if let Some((code, why)) = producer.client().fatal_error() {
+            self.replace(producer, &format!("{code}: {why}"));
         }
         match err.rdkafka_error_code() {
             Some(Code::MessageSizeTooLarge | Code::MessageBatchTooLarge) => Refusal::TooLarge,
@@ -167,10 +167,10 @@ impl Publisher {
         }
     }
 
-    fn replace(&self, way: &Way, why: &str) {
+    fn replace(&self, producer: &Producer, why: &str) {
         let mut slot = self.slot();
         // Another publication may have done it before this one.
-        let is_current = slot.as_ref().is_some_and(|current| current.client().native_ptr() == way.client().native_ptr());
+        let is_current = slot.as_ref().is_some_and(|current| current.client().native_ptr() == producer.client().native_ptr());
         if !is_current {
             return;
         }
@@ -181,12 +181,12 @@ impl Publisher {
         }
     }
 
-    fn way(&self) -> Result<Way, Refusal> {
-        self.slot().clone().ok_or_else(|| Refusal::Fault(Fault::Passing(CLOSED.to_owned())))
+    fn producer(&self) -> Result<Producer, Refusal> {
+        self.slot().clone().ok_or_else(|| Refusal::Fault(Fault::Transient(CLOSED.to_owned())))
     }
 
-    fn slot(&self) -> MutexGuard<'_, Option<Way>> {
-        self.way.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slot(&self) -> MutexGuard<'_, Option<Producer>> {
+        self.producer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -196,7 +196,7 @@ impl Drop for Publisher {
     }
 }
 
-async fn within(sent: impl Future<Output = Result<(), Refusal>>) -> Result<(), Refusal> {
-    let late = || Refusal::Fault(Fault::Passing(format!("no answer within {PUBLISH_LIMIT:?}")));
+async fn with_timeout(sent: impl Future<Output = Result<(), Refusal>>) -> Result<(), Refusal> {
+    let late = || Refusal::Fault(Fault::Transient(format!("no answer within {PUBLISH_LIMIT:?}")));
     timeout(PUBLISH_LIMIT, sent).await.unwrap_or_else(|_| Err(late()))
 }

@@ -5,17 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::clients::{Asking, Clients, dispose};
+use super::clients::{Clients, KafkaConsumer, dispose};
 use super::cluster::{Cluster, blocking};
-use super::ears::Ears;
+use super::context::Context;
 use super::fault::Fault;
 use super::feed::{Feed, position};
 use super::member::Member;
 use super::names::Names;
-use super::offsets::{self, Places, Span};
+use super::offsets::{self, LaneOffsets, Span};
 use crate::event::{LaneCount, LaneId, Position};
 use crate::queue::Backlog;
 use crate::queue::owners::Owners;
@@ -36,7 +36,7 @@ pub(super) struct Shared {
     making: tokio::sync::Mutex<()>,
     known: Mutex<Known>,
     /// For groups that this process does not belong to.
-    strangers: Mutex<BTreeMap<SinkName, Arc<Asking>>>,
+    foreign_consumers: Mutex<BTreeMap<SinkName, Arc<KafkaConsumer>>>,
 }
 
 /// A sink of this process.
@@ -46,7 +46,7 @@ pub(super) struct Place {
     /// Fires when its membership has ended.
     pub(super) ended: CancellationToken,
     feeds: Vec<Arc<Feed>>,
-    consumer: Mutex<Weak<Asking>>,
+    consumer: Mutex<Weak<KafkaConsumer>>,
     is_unsaved: AtomicBool,
 }
 
@@ -69,7 +69,7 @@ impl Place {
         self.feeds.get(usize::from(lane.0)).expect("a lane of this queue")
     }
 
-    pub(super) fn set_consumer(&self, consumer: Option<&Arc<Asking>>) {
+    pub(super) fn set_consumer(&self, consumer: Option<&Arc<KafkaConsumer>>) {
         *lock(&self.consumer) = consumer.map(Arc::downgrade).unwrap_or_default();
     }
 
@@ -94,7 +94,7 @@ impl Shared {
             places: Mutex::default(),
             making: tokio::sync::Mutex::default(),
             known: Mutex::default(),
-            strangers: Mutex::default(),
+            foreign_consumers: Mutex::default(),
         }
     }
 
@@ -104,29 +104,32 @@ impl Shared {
         if let Some(place) = self.known_place(sink) {
             return Ok(place);
         }
-        let first = self.settle(sink).await?;
+        let first = self.init_group(sink).await?;
         let place = Place::new(sink, self.lanes, self.closing.child_token());
         let member = Member::new(&place, &self.clients, self.names.topic(), self.lanes, self.cluster.limit());
         let thread = std::thread::Builder::new().name(format!("queue {sink}"));
-        thread.spawn(move || member.run(first)).map_err(|err| Fault::Passing(format!("no thread can be started: {err}")))?;
+        thread.spawn(move || member.run(first)).map_err(|err| Fault::Transient(format!("no thread can be started: {err}")))?;
         lock(&self.places).insert(sink.clone(), Arc::clone(&place));
         lock(&self.known).sinks.insert(sink.clone());
-        if let Some(stranger) = lock(&self.strangers).remove(sink) {
-            dispose(stranger);
+        if let Some(foreign_consumer) = lock(&self.foreign_consumers).remove(sink) {
+            dispose(foreign_consumer);
         }
         Ok(place)
     }
 
     /// Stores a place for a sink that has none; the client that did it is in no group yet.
-    pub(super) async fn settle(&self, sink: &SinkName) -> Result<(Arc<Asking>, Ears), Fault> {
+    pub(super) async fn init_group(&self, sink: &SinkName) -> Result<(Arc<KafkaConsumer>, Context), Fault> {
         let (clients, of, topic, lanes, limit) =
             (self.clients.clone(), sink.clone(), self.names.topic().to_owned(), self.lanes, self.cluster.limit());
-        let settled = blocking(move || {
+        let initialized = blocking(move || {
             let first = clients.member(&of)?;
-            offsets::settle(&first.0, &topic, lanes, limit)?;
+            offsets::init_offsets(&first.0, &topic, lanes, limit)?;
             Ok(first)
         });
-        settled.await.map_err(|fault| fault.about(&format!("the group `{}`", self.names.group(sink))))
+        // The client waits for the answer to a commit as long as it takes, even for ever; one that arrives late does no harm.
+        let late = |_| Err(Fault::Transient("its offsets could not be stored in time".to_owned()));
+        let initialized = timeout(limit * 3, initialized).await.unwrap_or_else(late);
+        initialized.map_err(|fault| fault.about(&format!("the group `{}`", self.names.group(sink))))
     }
 
     pub(super) fn known_place(&self, sink: &SinkName) -> Option<Arc<Place>> {
@@ -139,8 +142,8 @@ impl Shared {
 
     pub(super) fn remove_place(&self, sink: &SinkName) -> Option<Arc<Place>> {
         lock(&self.known).sinks.remove(sink);
-        if let Some(stranger) = lock(&self.strangers).remove(sink) {
-            dispose(stranger);
+        if let Some(foreign_consumer) = lock(&self.foreign_consumers).remove(sink) {
+            dispose(foreign_consumer);
         }
         lock(&self.places).remove(sink)
     }
@@ -156,7 +159,7 @@ impl Shared {
         }
         let (topic, lanes) = (self.names.topic().to_owned(), self.lanes);
         // After the places, so that none is beyond its end.
-        let spans = self.cluster.ask(move |asking, limit| offsets::spans(asking, &topic, lanes, limit)).await?;
+        let spans = self.cluster.ask(move |consumer, limit| offsets::spans(consumer, &topic, lanes, limit)).await?;
         let mut rows = Vec::new();
         for (sink, committed) in places {
             let place = self.known_place(&sink);
@@ -183,24 +186,24 @@ impl Shared {
     }
 
     /// What the group of a sink has committed.
-    async fn committed(&self, sink: &SinkName) -> Result<Places, Fault> {
+    async fn committed(&self, sink: &SinkName) -> Result<LaneOffsets, Fault> {
         let own = self.known_place(sink).and_then(|place| lock(&place.consumer).upgrade());
-        let asking = match own {
+        let consumer = match own {
             Some(consumer) => consumer,
-            None => self.stranger(sink)?,
+            None => self.foreign_consumer(sink)?,
         };
         let (topic, lanes, limit) = (self.names.topic().to_owned(), self.lanes, self.cluster.limit());
-        blocking(move || offsets::committed(&asking, &topic, lanes, limit)).await
+        blocking(move || offsets::committed(&consumer, &topic, lanes, limit)).await
     }
 
-    fn stranger(&self, sink: &SinkName) -> Result<Arc<Asking>, Fault> {
-        let mut strangers = lock(&self.strangers);
-        if let Some(known) = strangers.get(sink) {
+    fn foreign_consumer(&self, sink: &SinkName) -> Result<Arc<KafkaConsumer>, Fault> {
+        let mut foreign_consumers = lock(&self.foreign_consumers);
+        if let Some(known) = foreign_consumers.get(sink) {
             return Ok(Arc::clone(known));
         }
-        let asking = Arc::new(self.clients.of_group(sink)?);
-        strangers.insert(sink.clone(), Arc::clone(&asking));
-        Ok(asking)
+        let consumer = Arc::new(self.clients.group_consumer(sink)?);
+        foreign_consumers.insert(sink.clone(), Arc::clone(&consumer));
+        Ok(consumer)
     }
 
     /// Those of this process, and those that have a group.
@@ -222,9 +225,9 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let strangers = std::mem::take(&mut *lock(&self.strangers));
-        if !strangers.is_empty() {
-            dispose(strangers);
+        let foreign_consumers = std::mem::take(&mut *lock(&self.foreign_consumers));
+        if !foreign_consumers.is_empty() {
+            dispose(foreign_consumers);
         }
     }
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use rdkafka::admin::{ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
 use tokio::time::{Instant, sleep};
 
-use super::clients::AROUND;
+use super::clients::RECORD_OVERHEAD;
 use super::cluster::{Cluster, Partition, View};
 use super::fault::Fault;
-use super::judge::{TopicSettings, body_max, judge};
 use super::settings::Broker;
+use super::validate::{TopicSettings, body_max, validate};
 use crate::event::LaneCount;
 
 /// A topic that was just made has no leaders for a moment.
@@ -25,7 +25,7 @@ pub(super) async fn prepare(cluster: &Cluster, topic: &str, lanes: LaneCount, br
     }
     let (view, partitions) = led(cluster, topic).await?;
     if partitions.len() != usize::from(lanes.get()) {
-        return Err(Fault::Lasting(format!(
+        return Err(Fault::Permanent(format!(
             "`{topic}` has {} partitions, and {} lanes are configured; set `queue.lanes = {}`, or take another `queue.name`",
             partitions.len(),
             lanes.get(),
@@ -36,12 +36,12 @@ pub(super) async fn prepare(cluster: &Cluster, topic: &str, lanes: LaneCount, br
     if topic_settings.record_max.is_none() {
         tracing::warn!(topic, "the limits of `{topic}` cannot be read (`DescribeConfigs`): Kafka's defaults are assumed");
     }
-    let judgement = judge(&topic_settings, broker);
-    for why in &judgement.warned {
+    let validation = validate(&topic_settings, broker);
+    for why in &validation.warnings {
         tracing::warn!(topic, "the topic `{topic}`: {why}");
     }
-    if !judgement.refused.is_empty() {
-        return Err(Fault::Lasting(format!("the topic `{topic}`: {}", judgement.refused.join("; "))));
+    if !validation.errors.is_empty() {
+        return Err(Fault::Permanent(format!("the topic `{topic}`: {}", validation.errors.join("; "))));
     }
     Ok(body_max(topic_settings.record_max, broker))
 }
@@ -49,7 +49,7 @@ pub(super) async fn prepare(cluster: &Cluster, topic: &str, lanes: LaneCount, br
 /// The longest body that it takes now.
 pub(super) async fn limit(cluster: &Cluster, topic: &str, broker: &Broker) -> Result<usize, Fault> {
     let view = cluster.look(topic).await?;
-    let Some(id) = view.brokers.first() else { return Err(Fault::Passing("there is no broker".to_owned())) };
+    let Some(id) = view.brokers.first() else { return Err(Fault::Transient("there is no broker".to_owned())) };
     let described = cluster.settings(ResourceSpecifier::Topic(topic), *id).await?;
     Ok(body_max(number(described.as_ref(), "max.message.bytes"), broker))
 }
@@ -66,7 +66,7 @@ pub(super) async fn trouble(cluster: &Cluster, topic: &str) -> Result<Option<Str
 async fn create(cluster: &Cluster, topic: &str, lanes: LaneCount, broker: &Broker, brokers: usize) -> Result<(), Fault> {
     let most = u16::try_from(brokers).unwrap_or(u16::MAX).max(1);
     let copies = broker.replication.unwrap_or(COPIES.min(most));
-    let record_max = (broker.max_message.length() + AROUND).to_string();
+    let record_max = (broker.max_message.length() + RECORD_OVERHEAD).to_string();
     let retention = broker.retention.0.as_millis().to_string();
     let in_sync = if copies > 2 { "2" } else { "1" };
     let new = NewTopic::new(topic, lanes.get().into(), TopicReplication::Fixed(copies.into()))
@@ -89,7 +89,7 @@ async fn led(cluster: &Cluster, topic: &str) -> Result<(View, Vec<Partition>), F
         match view.partitions.clone() {
             Some(partitions) if partitions.iter().all(|partition| partition.has_leader) => return Ok((view, partitions)),
             _ if Instant::now() >= until => {
-                return Err(Fault::Passing(format!("`{topic}` has partitions without a leader")));
+                return Err(Fault::Transient(format!("`{topic}` has partitions without a leader")));
             }
             _ => sleep(LEADERS_EVERY).await,
         }
@@ -97,7 +97,7 @@ async fn led(cluster: &Cluster, topic: &str) -> Result<(View, Vec<Partition>), F
 }
 
 async fn read(cluster: &Cluster, topic: &str, view: &View, partitions: &[Partition]) -> Result<TopicSettings, Fault> {
-    let Some(id) = view.brokers.first() else { return Err(Fault::Passing("there is no broker".to_owned())) };
+    let Some(id) = view.brokers.first() else { return Err(Fault::Transient("there is no broker".to_owned())) };
     let described = cluster.settings(ResourceSpecifier::Topic(topic), *id).await?;
     let described = described.as_ref();
     // The answer is used for a warning only.

@@ -100,7 +100,7 @@ pub fn could_write(settings: &Settings, data_dir: &Path) -> Result<(), String> {
 }
 
 /// For a file that another sink lets go of first: it is opened when the first line comes.
-pub fn succeed(name: SinkName, settings: &Settings, data_dir: &Path) -> Result<impl Sink + use<>, BuildError> {
+pub fn build_lazily(name: SinkName, settings: &Settings, data_dir: &Path) -> Result<impl Sink + use<>, BuildError> {
     settings.check()?;
     Ok(FileSink { name, lines: Lines::new(Appended::later(data_dir.join(&settings.path), settings.rotation()), settings.include_raw) })
 }

@@ -144,11 +144,11 @@ impl HttpSink {
         if let Some(key) = &self.key {
             request = request.header("webhook-signature", key.sign(id, seconds, &body));
         }
-        let mut response = request.body(body).send().await.map_err(outgoing::trouble)?;
+        let mut response = request.body(body).send().await.map_err(outgoing::map_error)?;
         let (status, retry_after) = (response.status(), retry_after(response.headers(), self.clock.now()));
         // However the body ends, the status has said it all.
         let _ = timeout(BODY_WAIT, outgoing::body(&mut response, BODY_MAX)).await;
-        if status.is_success() { Ok(Receipt::default()) } else { Err(outgoing::answered("the endpoint", status, retry_after)) }
+        if status.is_success() { Ok(Receipt::default()) } else { Err(outgoing::map_status("the endpoint", status, retry_after)) }
     }
 
     async fn addresses(&self) -> Result<Vec<SocketAddr>, SinkError> {

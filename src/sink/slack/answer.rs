@@ -22,7 +22,7 @@ pub(super) struct Answer<'a> {
 }
 
 #[derive(Deserialize)]
-struct Told {
+struct ApiResponse {
     ok: bool,
     #[serde(default)]
     error: Option<String>,
@@ -43,29 +43,29 @@ struct Metadata {
 
 /// An answer of the Web API.
 pub(super) fn api(answer: &Answer<'_>) -> Result<Receipt, SinkError> {
-    let told = serde_json::from_slice::<Told>(answer.body).ok();
-    if let Some(told) = told.as_ref().filter(|told| told.ok && answer.status.is_success()) {
-        return Ok(Receipt { thread: told.ts.clone(), ..Receipt::default() });
+    let response = serde_json::from_slice::<ApiResponse>(answer.body).ok();
+    if let Some(response) = response.as_ref().filter(|response| response.ok && answer.status.is_success()) {
+        return Ok(Receipt { thread: response.ts.clone(), ..Receipt::default() });
     }
-    let word = told.as_ref().filter(|told| !told.ok).and_then(|told| told.error.as_deref()).map(clean);
+    let word = response.as_ref().filter(|response| !response.ok).and_then(|response| response.error.as_deref()).map(clean);
     if by_status_alone(answer.status) {
         return Err(by_status(answer, word.as_deref()));
     }
-    match (word, told) {
-        (Some(word), Some(told)) => Err(refusal(&word, &detail(&told), answer.retry_after)),
+    match (word, response) {
+        (Some(word), Some(response)) => Err(refusal(&word, &detail(&response), answer.retry_after)),
         // A page of something between us and Slack, or an answer cut short.
-        _ => Err(outgoing::unavailable(not_slacks(answer.status))),
+        _ => Err(outgoing::unavailable(not_from_slack(answer.status))),
     }
 }
 
-fn not_slacks(status: StatusCode) -> String {
+fn not_from_slack(status: StatusCode) -> String {
     format!("the answer ({status}) is not Slack's: no JSON with `ok`")
 }
 
 /// The answer to a message. A success that cannot be read may stand for a message that was posted: once more would show.
 pub(super) fn posted(answer: &Answer<'_>) -> Result<Receipt, SinkError> {
-    if answer.status.is_success() && serde_json::from_slice::<Told>(answer.body).is_err() {
-        return Err(SinkError::Unanswered { reason: not_slacks(answer.status) });
+    if answer.status.is_success() && serde_json::from_slice::<ApiResponse>(answer.body).is_err() {
+        return Err(SinkError::Unanswered { reason: not_from_slack(answer.status) });
     }
     api(answer)
 }
@@ -117,7 +117,7 @@ fn by_status_alone(status: StatusCode) -> bool {
 fn by_status(answer: &Answer<'_>, word: Option<&str>) -> SinkError {
     let retry_after =
         if matches!(answer.status.as_u16(), 425 | 429) { Some(answer.retry_after.unwrap_or(LIMITED)) } else { answer.retry_after };
-    let mut err = outgoing::answered("Slack", answer.status, retry_after);
+    let mut err = outgoing::map_status("Slack", answer.status, retry_after);
     let (SinkError::Unavailable { reason, .. }
     | SinkError::Unanswered { reason }
     | SinkError::Failed { reason }
@@ -168,9 +168,9 @@ fn hint(word: &str) -> Option<&'static str> {
     })
 }
 
-fn detail(told: &Told) -> String {
-    let needed = told.needed.as_deref().filter(|needed| !needed.is_empty()).map(|needed| format!("needed: {needed}"));
-    let message = told.response_metadata.as_ref().and_then(|metadata| metadata.messages.first()).cloned();
+fn detail(response: &ApiResponse) -> String {
+    let needed = response.needed.as_deref().filter(|needed| !needed.is_empty()).map(|needed| format!("needed: {needed}"));
+    let message = response.response_metadata.as_ref().and_then(|metadata| metadata.messages.first()).cloned();
     let text = needed.or(message).map(|text| text.chars().filter(|c| !c.is_control()).take(DETAIL_MAX).collect::<String>());
     text.map(|text| format!(" ({text})")).unwrap_or_default()
 }

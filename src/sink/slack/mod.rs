@@ -301,7 +301,7 @@ impl SlackSink {
     ) -> (Result<T, SinkError>, HeaderMap) {
         let mut response = match request.send().await {
             Ok(response) => response,
-            Err(err) => return (Err(outgoing::trouble(err)), HeaderMap::new()),
+            Err(err) => return (Err(outgoing::map_error(err)), HeaderMap::new()),
         };
         let (status, retry_after) = (response.status(), retry_after(response.headers(), self.clock.now()));
         let answered = match outgoing::body(&mut response, BODY_MAX).await {
@@ -309,7 +309,7 @@ impl SlackSink {
             // The status says already that it was taken.
             Err(_) if status.is_success() => read(&Answer { status, retry_after, body: &[] }),
             // The status says already that it was not.
-            Err(err) => Err(outgoing::trouble(err).of_a_question()),
+            Err(err) => Err(outgoing::map_error(err).of_a_question()),
         };
         (answered, std::mem::take(response.headers_mut()))
     }

@@ -53,11 +53,11 @@ pub(super) fn of_seen(connection: &ConnectionName, seen: &SeenIssue) -> Vec<Tick
 }
 
 /// Of a ticket that is kept out: the row of its project, and that it is gone, if it is buried.
-pub(super) fn of_kept_out(event: &Event, seen: Option<&SeenIssue>, is_buried: bool) -> Vec<TicketEffect> {
+pub(super) fn of_kept_out(event: &Event, seen: Option<&SeenIssue>, needs_tombstone: bool) -> Vec<TicketEffect> {
     let (connection, at) = (&event.connection, event.data.occurred_at);
     let mut effects: Vec<TicketEffect> = seen.and_then(|seen| of_seen_project(connection, seen)).into_iter().collect();
     effects.extend(event.data.project.as_ref().map(|known| TicketEffect::Project(project(connection, known, at))));
-    if let Some(id) = event.issue_id().filter(|_| is_buried) {
+    if let Some(id) = event.issue_id().filter(|_| needs_tombstone) {
         let (connection, id) = (connection.clone(), id.to_owned());
         effects.push(TicketEffect::TicketDeleted { connection, id, key: None, project_key: None, at });
     }

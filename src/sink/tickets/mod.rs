@@ -113,10 +113,10 @@ impl Tickets {
             let seen = delivery.seen.as_deref().or_else(|| read.get(&place).map(|seen| &**seen));
             let known = held.get(&place);
             let is_out = self.service.keeps_out(event, seen, known);
-            let is_buried = is_out && known.is_some_and(|known| must_be_buried(event, known));
+            let needs_tombstone = is_out && known.is_some_and(|known| must_have_tombstone(event, known));
             if is_out {
-                write.tickets.extend(effects::of_kept_out(event, seen, is_buried));
-                held.bury(&place);
+                write.tickets.extend(effects::of_kept_out(event, seen, needs_tombstone));
+                held.mark_deleted(&place);
             } else {
                 write.tickets.extend(effects::of_event(event));
                 write.tickets.extend(seen.into_iter().flat_map(|seen| effects::of_seen(&event.connection, seen)));
@@ -124,7 +124,7 @@ impl Tickets {
                     held.keep(place, event, seen);
                 }
             }
-            let is_filtered = is_out && !is_buried;
+            let is_filtered = is_out && !needs_tombstone;
             write.journal.push(self.done(delivery, is_filtered));
             receipts.push(Receipt { not_taken: is_filtered, ..Receipt::default() });
         }
@@ -203,7 +203,7 @@ fn place(event: &Event) -> Option<Place> {
 }
 
 /// Of a ticket that is kept out and known from before: it is told that it is gone, once, and when Jira deletes it.
-fn must_be_buried(event: &Event, known: &HeldTicket) -> bool {
+fn must_have_tombstone(event: &Event, known: &HeldTicket) -> bool {
     !known.is_deleted || event.kind() == Kind::IssueDeleted
 }
 

@@ -48,7 +48,7 @@ impl Held {
     }
 
     /// There is nothing in Jira any more that would be kept.
-    pub(super) fn bury(&mut self, place: &Place) {
+    pub(super) fn mark_deleted(&mut self, place: &Place) {
         if let Some(held) = self.0.get_mut(place) {
             held.is_deleted = true;
         }

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use ticketwire::clock::{Clock, Timestamp};
 use ticketwire::deliver::{Jiras, OnUnknown, PauseState, Settings, paused_control};
+use ticketwire::event::{LaneId, Position};
 use ticketwire::jira::{Auth, Flavour, Jira};
 use ticketwire::setting::{Secret, Span};
 use ticketwire::sink::Sink;
-use ticketwire::store::{DeadFilter, DeadSelection, Ended, Progress};
+use ticketwire::store::{ArchiveRow, DeadFilter, DeadSelection, DeliveryKey, Ended, ParkedRow, ParkedState, Progress, Write};
 use tokio::time::Instant;
 
 use super::scripted::{Fault, Scripted, chat, file};
@@ -48,6 +49,36 @@ async fn what_waits_behind_a_failure_does_not_shorten_its_wait() {
     assert!(waited >= Duration::from_millis(700), "the second try came after {waited:?}");
     assert_eq!((calls.len(), sink.calls()), (2, 3), "the third try comes ten seconds after the second: {:?}", sink.seen().calls);
     assert!(waits_after_two_failures(&world).await, "its time was changed");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_process_parked_before_it_let_go_is_not_overtaken() {
+    let sink = chat_sink(|_, _| Fault::None);
+    let world = World::new(1, settings(16, 6), vec![sink.clone()], rules_for("team", "a")).await;
+    let running = world.start().await;
+    // Its lanes are taken, and nothing waited; now the other parks its last.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let (parked, now) = (Arc::new(envelope(1, 1, "a")), Clock::system().now());
+    let row = ParkedRow {
+        id: ParkedRow::new_id(),
+        key: DeliveryKey { sink: name("team"), event_id: event_id(1), target: "#a".into(), generation: 0 },
+        rule: Some("to a".into()),
+        lane: LaneId(0),
+        position: Position(0),
+        partition_key: parked.event.partition_key.clone(),
+        state: ParkedState::Waiting,
+        not_before: now.plus(Duration::from_secs(1)),
+        attempts: 0,
+        first_at: now,
+        last_at: now,
+        reason: "the service stopped".into(),
+    };
+    let archive = vec![ArchiveRow { envelope: parked, lane: LaneId(0), position: Position(0) }];
+    world.store.write(Write { archive, park: vec![row], ..Write::default() }).await.expect("written");
+    world.publish(envelope(2, 1, "a")).await;
+    assert!(until(SOON, async || sink.taken("#a").len() == 2).await, "{:?}", sink.seen().calls);
+    assert_eq!(sink.taken("#a"), [1, 2]);
     running.stop().await;
 }
 

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use lapin::options::QueueDeleteOptions;
+use ticketwire::event::LaneCount;
 use ticketwire::queue::amqp::Settings;
 use ticketwire::queue::{QueueError, Seen, Share};
 use ticketwire::setting::{Secret, SecretSource, Span};
@@ -132,6 +133,32 @@ async fn nothing_accepted_is_lost_when_the_wire_is_cut() {
         tokio::time::sleep(Duration::from_secs(1)).await;
     })
     .await;
+}
+
+/// Whoever works on a window of a connection that is gone must not pass what the next owner is shown in its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lane_that_ended_is_opened_again_only_when_its_owner_let_go() {
+    let Some(broker) = Broker::found().await else { return };
+    let wire = Wire::to(&broker.address()).await;
+    let queue = broker.by(wire.address()).open_with(&quick(), LaneCount::new(1).expect("one"), watch::channel(Share::All).1).await;
+    let (queue, sent) = (queue.expect("opened"), events(7, 0..20));
+    let mut subscription = queue.subscribe(&name("docs")).await.expect("subscribed");
+    publish(&queue, &sent).await;
+    let mut lane = subscription.next_lane().await.expect("a lane");
+    let in_hand = window_of(&mut lane, 16).await;
+    wire.cut();
+    wire.heal();
+    let early = tokio::time::timeout(Duration::from_secs(3), subscription.next_lane()).await;
+    assert!(early.is_err(), "two own one lane");
+    assert_eq!(lane.advance(in_hand[15].position).await, Err(QueueError::Lost));
+    drop(lane);
+    let mut lane = loop {
+        if let Ok(lane) = within(subscription.next_lane()).await {
+            break lane;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(ids(&take(&mut lane, 20).await), ids_of(&sent), "what was in hand is shown again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

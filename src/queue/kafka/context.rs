@@ -16,7 +16,7 @@ use super::fault::Fault;
 
 /// What happened to a member of a group.
 #[derive(Debug)]
-pub(super) enum News {
+pub(super) enum GroupEvent {
     Assigned(Vec<i32>),
     Revoked(Vec<i32>),
     /// The answer to a commit: the offsets that the broker has stored.
@@ -24,55 +24,55 @@ pub(super) enum News {
 }
 
 #[derive(Clone, Default)]
-pub(super) struct Ears {
-    heard: Arc<Mutex<Heard>>,
+pub(super) struct Context {
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
-struct Heard {
-    news: VecDeque<News>,
-    trouble: Option<String>,
+struct State {
+    events: VecDeque<GroupEvent>,
+    last_error: Option<String>,
     is_closing: bool,
 }
 
-impl Ears {
-    pub(super) fn news(&self) -> Option<News> {
-        self.heard().news.pop_front()
+impl Context {
+    pub(super) fn next_event(&self) -> Option<GroupEvent> {
+        self.state().events.pop_front()
     }
 
     /// Who waited for the answer to a commit has it.
     pub(super) fn committed(&self, answer: Result<Vec<(i32, i64)>, Fault>) {
-        self.heard().news.push_back(News::Committed(answer));
+        self.state().events.push_back(GroupEvent::Committed(answer));
     }
 
-    /// Puts news back that its listener cannot use yet, before all that came since.
-    pub(super) fn put_back(&self, early: Vec<News>) {
-        let mut heard = self.heard();
-        for news in early.into_iter().rev() {
-            heard.news.push_front(news);
+    /// Puts events back that their reader cannot use yet, before all that came since.
+    pub(super) fn push_front(&self, early: Vec<GroupEvent>) {
+        let mut state = self.state();
+        for event in early.into_iter().rev() {
+            state.events.push_front(event);
         }
     }
 
     /// The last thing that went wrong with a connection, once.
-    pub(super) fn trouble(&self) -> Option<String> {
-        self.heard().trouble.take()
+    pub(super) fn take_last_error(&self) -> Option<String> {
+        self.state().last_error.take()
     }
 
-    /// From now on nobody polls for news: changes of the group are answered within the callback, because closing the client waits for that.
-    /// It waits just so for the answer to those that were heard before and are still unanswered, which this returns.
+    /// From now on nobody polls for events: changes of the group are answered within the callback, because closing the client waits for that.
+    /// It waits just so for the answer to those that came before and are still unanswered, which this returns.
     #[must_use]
-    pub(super) fn close(&self) -> Vec<News> {
-        let mut heard = self.heard();
-        heard.is_closing = true;
-        heard.news.drain(..).collect()
+    pub(super) fn close(&self) -> Vec<GroupEvent> {
+        let mut state = self.state();
+        state.is_closing = true;
+        state.events.drain(..).collect()
     }
 
-    fn heard(&self) -> MutexGuard<'_, Heard> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl ClientContext for Ears {
+impl ClientContext for Context {
     /// It tells of every connection that fails, again and again; what matters comes back to us as an error.
     fn log(&self, _level: RDKafkaLogLevel, what: &str, message: &str) {
         tracing::debug!(what, "librdkafka: {message}");
@@ -82,27 +82,27 @@ impl ClientContext for Ears {
         tracing::debug!("librdkafka: {error}: {reason}");
         // That all brokers are down follows from each of them, which says why.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            self.heard().trouble = Some(reason.to_owned());
+            self.state().last_error = Some(reason.to_owned());
         }
     }
 }
 
-impl ConsumerContext for Ears {
+impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let partitions = list.elements().iter().map(|entry| entry.partition()).collect();
         let is_assigned = err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-        let mut heard = self.heard();
-        if !heard.is_closing {
-            heard.news.push_back(if is_assigned { News::Assigned(partitions) } else { News::Revoked(partitions) });
+        let mut state = self.state();
+        if !state.is_closing {
+            state.events.push_back(if is_assigned { GroupEvent::Assigned(partitions) } else { GroupEvent::Revoked(partitions) });
             return;
         }
-        drop(heard);
-        answer(consumer, is_assigned, list);
+        drop(state);
+        answer_rebalance(consumer, is_assigned, list);
     }
 }
 
 /// Agrees to a change of the group that comes while it is left.
-pub(super) fn answer(consumer: &BaseConsumer<Ears>, is_assigned: bool, list: &TopicPartitionList) {
+pub(super) fn answer_rebalance(consumer: &BaseConsumer<Context>, is_assigned: bool, list: &TopicPartitionList) {
     let answered = if is_assigned { consumer.incremental_assign(list) } else { consumer.incremental_unassign(list) };
     if let Err(err) = answered {
         tracing::debug!("a change of the group came while it was left: {err}");

@@ -14,34 +14,34 @@ use crate::setting::Secret;
 /// Where a generated token stands in the data directory.
 pub const TOKEN_FILE: &str = "admin.token";
 
-/// The rules of the door, made once.
-pub struct Access {
+/// Which tokens and hosts are accepted; a reload replaces them.
+pub struct AdminAuth {
     listen: SocketAddr,
-    now: RwLock<Accepted>,
+    current: RwLock<AuthRules>,
 }
 
-struct Accepted {
+struct AuthRules {
     tokens: Vec<Secret>,
     hosts: Vec<String>,
 }
 
-impl Access {
+impl AdminAuth {
     pub fn new(tokens: Vec<Secret>, listen: SocketAddr, names: &[String]) -> Self {
-        Self { listen, now: RwLock::new(Accepted::new(tokens, listen, names)) }
+        Self { listen, current: RwLock::new(AuthRules::new(tokens, listen, names)) }
     }
 
     /// From now on these tokens and hosts are accepted, and no others.
-    pub fn exchange(&self, tokens: Vec<Secret>, names: &[String]) {
-        *self.now.write().unwrap_or_else(PoisonError::into_inner) = Accepted::new(tokens, self.listen, names);
+    pub fn replace(&self, tokens: Vec<Secret>, names: &[String]) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = AuthRules::new(tokens, self.listen, names);
     }
 
     /// Ok: which of the tokens it is, counted from 1.
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<usize, Problem> {
-        self.now.read().unwrap_or_else(PoisonError::into_inner).check(headers)
+        self.current.read().unwrap_or_else(PoisonError::into_inner).check(headers)
     }
 }
 
-impl Accepted {
+impl AuthRules {
     fn new(tokens: Vec<Secret>, listen: SocketAddr, names: &[String]) -> Self {
         let port = listen.port();
         let mut hosts = vec![listen.to_string()];
@@ -58,7 +58,7 @@ impl Accepted {
             return Err(Problem::new(StatusCode::UNAUTHORIZED, "a bearer token is needed"));
         };
         let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if !self.is_ours(host) {
+        if !self.is_allowed_host(host) {
             return Err(Problem::new(
                 StatusCode::MISDIRECTED_REQUEST,
                 "this is not the host that was asked for; add its name to `admin.hosts`",
@@ -66,12 +66,12 @@ impl Accepted {
         }
         match headers.get(header::ORIGIN).map(|value| value.to_str().unwrap_or_default()) {
             None => Ok(token),
-            Some(origin) if origin.split_once("://").is_some_and(|(_, host)| self.is_ours(host)) => Ok(token),
+            Some(origin) if origin.split_once("://").is_some_and(|(_, host)| self.is_allowed_host(host)) => Ok(token),
             Some(_) => Err(Problem::new(StatusCode::FORBIDDEN, "a page of another origin may not use this API")),
         }
     }
 
-    fn is_ours(&self, host: &str) -> bool {
+    fn is_allowed_host(&self, host: &str) -> bool {
         self.hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host))
     }
 
@@ -84,7 +84,7 @@ impl Accepted {
 }
 
 /// The token of the data directory; made at the first start, readable by its owner only.
-pub fn own_token(data_dir: &Path) -> std::io::Result<Secret> {
+pub fn load_or_create_token(data_dir: &Path) -> std::io::Result<Secret> {
     let path = data_dir.join(TOKEN_FILE);
     if let Ok(text) = std::fs::read_to_string(&path)
         && !text.trim().is_empty()
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn the_door_is_closed_to_strangers() {
-        let access = Access::new(
+        let auth = AdminAuth::new(
             vec![Secret::new("token-of-tests"), Secret::new("")],
             "127.0.0.1:9080".parse().expect("an address"),
             &["ops.example".into()],
@@ -120,7 +120,7 @@ mod tests {
         let check = |pairs: &[(&'static str, &str)], expected: Option<u16>| {
             let headers =
                 pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).expect("a value"))).collect();
-            assert_eq!(access.check(&headers).err().map(|problem| problem.status().as_u16()), expected, "{pairs:?}");
+            assert_eq!(auth.check(&headers).err().map(|problem| problem.status().as_u16()), expected, "{pairs:?}");
         };
         let bearer = ("authorization", "Bearer token-of-tests");
         check(&[bearer, ("host", "127.0.0.1:9080")], None);
@@ -139,8 +139,8 @@ mod tests {
     #[test]
     fn a_token_is_made_once_and_readable_by_its_owner_only() {
         let directory = tempfile::tempdir().expect("a directory");
-        let first = own_token(directory.path()).expect("a token");
-        assert_eq!(own_token(directory.path()).expect("a token").expose(), first.expose());
+        let first = load_or_create_token(directory.path()).expect("a token");
+        assert_eq!(load_or_create_token(directory.path()).expect("a token").expose(), first.expose());
         assert_eq!(first.expose().len(), 64);
         #[cfg(unix)]
         {

@@ -25,17 +25,17 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// Buffers of a connection are a multiple of it, and headers must fit.
 const FRAME_MAX: u32 = 32 << 10;
 /// After a connection could not be made, nobody tries again for so long.
-const PATIENCE: Duration = Duration::from_millis(500);
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 
 /// What a failure asks for.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum Fault {
     /// Try again.
     #[error("{0}")]
-    Passing(String),
+    Transient(String),
     /// Only a person can mend it.
     #[error("{0}")]
-    Lasting(String),
+    Permanent(String),
     /// What was asked for is not there.
     #[error("{0}")]
     Missing(String),
@@ -47,24 +47,24 @@ pub(super) enum Fault {
 impl From<Fault> for QueueError {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Lasting(why) => Self::Unusable(why),
-            Fault::Passing(why) | Fault::Missing(why) | Fault::InUse(why) => Self::Unavailable(why),
+            Fault::Permanent(why) => Self::Unusable(why),
+            Fault::Transient(why) | Fault::Missing(why) | Fault::InUse(why) => Self::Unavailable(why),
         }
     }
 }
 
 impl From<lapin::Error> for Fault {
     fn from(err: lapin::Error) -> Self {
-        let ErrorKind::ProtocolError(said) = err.kind() else { return Self::Passing(err.to_string()) };
+        let ErrorKind::ProtocolError(said) = err.kind() else { return Self::Transient(err.to_string()) };
         let text = said.get_message().to_string();
         match said.get_id() {
             // A classic queue whose node is down is there all the same.
-            404 if text.contains("down or inaccessible") => Self::Passing(text),
+            404 if text.contains("down or inaccessible") => Self::Transient(text),
             404 => Self::Missing(text),
             403 if text.contains("in exclusive use") => Self::InUse(text),
             // Refused, locked, not equal to what is there, not allowed.
-            403 | 405 | 406 | 530 => Self::Lasting(text),
-            _ => Self::Passing(text),
+            403 | 405 | 406 | 530 => Self::Permanent(text),
+            _ => Self::Transient(text),
         }
     }
 }
@@ -73,19 +73,19 @@ impl From<lapin::Error> for Fault {
 pub(super) async fn answer<T>(asked: impl Future<Output = lapin::Result<T>>) -> Result<T, Fault> {
     match timeout(ANSWER_LIMIT, asked).await {
         Ok(answer) => answer.map_err(Fault::from),
-        Err(_) => Err(Fault::Passing(format!("the broker did not answer within {ANSWER_LIMIT:?}"))),
+        Err(_) => Err(Fault::Transient(format!("the broker did not answer within {ANSWER_LIMIT:?}"))),
     }
 }
 
-/// How to reach the broker, for all lines.
-pub(super) struct Dial {
+/// How to reach the broker, for all connections.
+pub(super) struct Connector {
     uri: AMQPUri,
     tls: OwnedTLSConfig,
     limit: Duration,
     shown: String,
 }
 
-impl Dial {
+impl Connector {
     pub(super) fn new(broker: &Broker) -> Result<Self, Fault> {
         let by_certificate = broker.client.is_some() && broker.username.is_none();
         // Only a broker on the same machine lets its guest in, unless somebody changed that.
@@ -112,7 +112,7 @@ impl Dial {
         let authorities = broker.ca_file.as_deref().map(read).transpose()?;
         let cert_chain = authorities.map(|pem| String::from_utf8_lossy(&pem).into_owned());
         if cert_chain.as_ref().is_some_and(|pem| !pem.contains("BEGIN CERTIFICATE")) {
-            return Err(Fault::Lasting("`ca_file` holds no certificate in PEM".to_owned()));
+            return Err(Fault::Permanent("`ca_file` holds no certificate in PEM".to_owned()));
         }
         let tls = OwnedTLSConfig { identity, cert_chain };
         Ok(Self { uri, tls, limit: broker.connect_timeout.0, shown: broker.address.to_string() })
@@ -120,79 +120,81 @@ impl Dial {
 
     async fn connect(&self, name: String) -> Result<Connection, Fault> {
         let properties = ConnectionProperties::default().with_connection_name(name.into());
-        let runtime = lapin::runtime::default_runtime().map_err(|err| Fault::Passing(err.to_string()))?;
+        let runtime = lapin::runtime::default_runtime().map_err(|err| Fault::Transient(err.to_string()))?;
         let connecting = Connection::connect_uri_with_config(self.uri.clone(), properties, self.tls.clone(), runtime);
         match timeout(self.limit, connecting).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(err)) => Err(match Fault::from(err) {
-                Fault::Lasting(why) => Fault::Lasting(format!("`{}` refuses us: {why}; check user, password and virtual host", self.shown)),
-                other => Fault::Passing(format!("`{}` cannot be reached: {other}", self.shown)),
+                Fault::Permanent(why) => {
+                    Fault::Permanent(format!("`{}` refuses us: {why}; check user, password and virtual host", self.shown))
+                }
+                other => Fault::Transient(format!("`{}` cannot be reached: {other}", self.shown)),
             }),
-            Err(_) => Err(Fault::Passing(format!("`{}` did not answer within {:?}", self.shown, self.limit))),
+            Err(_) => Err(Fault::Transient(format!("`{}` did not answer within {:?}", self.shown, self.limit))),
         }
     }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Fault> {
-    std::fs::read(path).map_err(|err| Fault::Lasting(format!("`{}` cannot be read: {err}", path.display())))
+    std::fs::read(path).map_err(|err| Fault::Permanent(format!("`{}` cannot be read: {err}", path.display())))
 }
 
 /// One connection at a time, for one purpose.
-pub(super) struct Line {
-    dial: Arc<Dial>,
+pub(super) struct BrokerConnection {
+    connector: Arc<Connector>,
     name: String,
-    end: Mutex<End>,
+    state: Mutex<State>,
 }
 
-enum End {
+enum State {
     Connected(Arc<Connection>),
     Failed(Fault, Instant),
-    Loose,
+    Disconnected,
 }
 
-impl Line {
-    pub(super) fn new(dial: &Arc<Dial>, name: String) -> Self {
-        Self { dial: Arc::clone(dial), name, end: Mutex::new(End::Loose) }
+impl BrokerConnection {
+    pub(super) fn new(connector: &Arc<Connector>, name: String) -> Self {
+        Self { connector: Arc::clone(connector), name, state: Mutex::new(State::Disconnected) }
     }
 
     /// The connection, made if there is none.
-    pub(super) async fn connection(&self) -> Result<Arc<Connection>, Fault> {
-        let mut end = self.end.lock().await;
-        match &*end {
-            End::Connected(connection) if connection.status().connected() => return Ok(Arc::clone(connection)),
-            End::Failed(fault, at) if at.elapsed() < PATIENCE => return Err(fault.clone()),
-            End::Connected(_) | End::Failed(..) | End::Loose => *end = End::Loose,
+    pub(super) async fn get_or_connect(&self) -> Result<Arc<Connection>, Fault> {
+        let mut state = self.state.lock().await;
+        match &*state {
+            State::Connected(connection) if connection.status().connected() => return Ok(Arc::clone(connection)),
+            State::Failed(fault, at) if at.elapsed() < RETRY_DELAY => return Err(fault.clone()),
+            State::Connected(_) | State::Failed(..) | State::Disconnected => *state = State::Disconnected,
         }
-        match self.dial.connect(self.name.clone()).await {
+        match self.connector.connect(self.name.clone()).await {
             Ok(connection) => {
                 let connection = Arc::new(connection);
-                *end = End::Connected(Arc::clone(&connection));
+                *state = State::Connected(Arc::clone(&connection));
                 Ok(connection)
             }
             Err(fault) => {
-                *end = End::Failed(fault.clone(), Instant::now());
+                *state = State::Failed(fault.clone(), Instant::now());
                 Err(fault)
             }
         }
     }
 
     pub(super) async fn channel(&self) -> Result<Channel, Fault> {
-        let connection = self.connection().await?;
+        let connection = self.get_or_connect().await?;
         answer(connection.create_channel()).await
     }
 
     /// Why nothing can be sent on it now, as far as is known without asking.
-    pub(super) fn trouble(&self) -> Option<String> {
+    pub(super) fn blocked_reason(&self) -> Option<String> {
         // Where it is being made right now, nobody knows.
-        let end = self.end.try_lock().ok()?;
-        let is_blocked = matches!(&*end, End::Connected(connection) if connection.status().blocked());
+        let state = self.state.try_lock().ok()?;
+        let is_blocked = matches!(&*state, State::Connected(connection) if connection.status().blocked());
         is_blocked.then(|| "the broker takes nothing: it is short of memory or disk".to_owned())
     }
 
     /// After everything on it has ended.
     pub(super) async fn close(&self) {
-        let end = std::mem::replace(&mut *self.end.lock().await, End::Loose);
-        if let End::Connected(connection) = end {
+        let state = std::mem::replace(&mut *self.state.lock().await, State::Disconnected);
+        if let State::Connected(connection) = state {
             // Nothing depends on it any more, and lapin sometimes waits in vain.
             drop(timeout(CLOSE_LIMIT, connection.close(200, ShortString::from("closing"))).await);
         }
@@ -212,10 +214,10 @@ mod tests {
             Fault::from(lapin::Error::from(ErrorKind::ProtocolError(said)))
         };
         assert!(matches!(fault(404, "NOT_FOUND - no exchange 'x'"), Fault::Missing(_)));
-        assert!(matches!(fault(404, "NOT_FOUND - home node 'x' of durable queue 'y' is down or inaccessible"), Fault::Passing(_)));
+        assert!(matches!(fault(404, "NOT_FOUND - home node 'x' of durable queue 'y' is down or inaccessible"), Fault::Transient(_)));
         assert!(matches!(fault(403, "ACCESS_REFUSED - queue 'x' in vhost '/' in exclusive use"), Fault::InUse(_)));
-        assert!(matches!(fault(403, "ACCESS_REFUSED - access to exchange 'x' refused"), Fault::Lasting(_)));
-        assert!(matches!(fault(406, "PRECONDITION_FAILED - inequivalent arg"), Fault::Lasting(_)));
-        assert!(matches!(fault(320, "CONNECTION_FORCED - shutdown"), Fault::Passing(_)));
+        assert!(matches!(fault(403, "ACCESS_REFUSED - access to exchange 'x' refused"), Fault::Permanent(_)));
+        assert!(matches!(fault(406, "PRECONDITION_FAILED - inequivalent arg"), Fault::Permanent(_)));
+        assert!(matches!(fault(320, "CONNECTION_FORCED - shutdown"), Fault::Transient(_)));
     }
 }

@@ -17,7 +17,7 @@ use crate::setting::{ConnectionName, PathSuffix};
 
 /// What the templates of a message name beside its event.
 #[derive(Debug, Default)]
-pub(crate) struct Asks {
+pub(crate) struct ExtrasSpec {
     lookups: Vec<Arc<Lookup>>,
     watchers: bool,
     parent: bool,
@@ -25,7 +25,7 @@ pub(crate) struct Asks {
 
 /// As templates see it; null where there is nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Beside {
+pub(crate) struct Extras {
     pub(crate) lookup: Map<String, Value>,
     pub(crate) watchers: Value,
     pub(crate) parent: Value,
@@ -33,7 +33,7 @@ pub(crate) struct Beside {
 
 /// What one message asks of the Jira of its connection.
 #[derive(Debug)]
-pub(crate) struct Question {
+pub(crate) struct ExtrasRequest {
     pub(crate) connection: ConnectionName,
     /// What was asked for before this does not serve.
     pub(crate) after: Instant,
@@ -44,19 +44,19 @@ pub(crate) struct Question {
 
 /// What was learnt for a message. The parent is kept apart, because the guard must let it pass before it is shown.
 #[derive(Debug, Default)]
-pub(crate) struct Learnt {
-    pub(crate) beside: Beside,
+pub(crate) struct FetchedExtras {
+    pub(crate) extras: Extras,
     pub(crate) parent: Option<Sight>,
 }
 
 /// Why a message cannot be made now, or ever.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Unanswered {
+pub(crate) enum ExtrasError {
     Wait(JiraError),
     Never(String),
 }
 
-impl Asks {
+impl ExtrasSpec {
     /// `lookup` alone names all of them.
     pub(super) fn of(references: &[Vec<String>], lookups: &[Arc<Lookup>]) -> Self {
         let names = |root: &str| references.iter().any(|path| path.first().is_some_and(|first| first == root));
@@ -86,24 +86,24 @@ impl Asks {
     }
 
     /// `context` is that of the templates; `issue` as it was read, else as the event tells it.
-    pub(crate) fn question(
+    pub(crate) fn request(
         &self,
         connection: &ConnectionName,
         after: Instant,
         context: &Value,
         issue: Option<&Issue>,
-    ) -> Result<Question, RenderError> {
+    ) -> Result<ExtrasRequest, RenderError> {
         let mut lookups = Vec::new();
         for lookup in &self.lookups {
             lookups.push((lookup.clone(), lookup.path(context)?));
         }
         let watchers = issue.filter(|_| self.watchers).and_then(|issue| jira::watchers_of(&issue.id));
         let parent = issue.filter(|_| self.parent).and_then(|issue| Some(issue.parent.as_ref()?.id.clone()));
-        Ok(Question { connection: connection.clone(), after, lookups, watchers, parent })
+        Ok(ExtrasRequest { connection: connection.clone(), after, lookups, watchers, parent })
     }
 }
 
-impl Beside {
+impl Extras {
     pub(crate) fn show_parent(&mut self, parent: &SeenIssue) {
         // What cannot be written is not shown.
         self.parent = serde_json::to_value(&parent.issue).unwrap_or_default();
@@ -113,9 +113,9 @@ impl Beside {
     }
 }
 
-impl Question {
+impl ExtrasRequest {
     /// What it asks for, for people.
-    pub(crate) fn told(&self) -> Vec<String> {
+    pub(crate) fn describe(&self) -> Vec<String> {
         let get = |name: &str, path: Option<&PathSuffix>| match path {
             Some(path) => format!("{name}: GET {path}"),
             None => format!("{name}: nothing, because a value in its path is missing"),
@@ -137,31 +137,31 @@ struct Answers {
     sights: BTreeMap<String, Asked<Sight>>,
 }
 
-/// One answer for each question. A connection without a Jira answers nothing, which is null.
-pub(crate) async fn ask(jiras: &Jiras, questions: &[&Question]) -> Vec<Result<Learnt, Unanswered>> {
+/// One answer for each request. A connection without a Jira answers nothing, which is null.
+pub(crate) async fn fetch(jiras: &Jiras, requests: &[&ExtrasRequest]) -> Vec<Result<FetchedExtras, ExtrasError>> {
     let mut sites: BTreeMap<&ConnectionName, Answers> = BTreeMap::new();
-    for question in questions {
-        let connection = &question.connection;
+    for request in requests {
+        let connection = &request.connection;
         if !sites.contains_key(connection) {
-            let of_site: Vec<&Question> = questions.iter().copied().filter(|other| other.connection == *connection).collect();
-            sites.insert(connection, ask_site(jiras, connection, &of_site).await);
+            let of_site: Vec<&ExtrasRequest> = requests.iter().copied().filter(|other| other.connection == *connection).collect();
+            sites.insert(connection, fetch_from(jiras, connection, &of_site).await);
         }
     }
-    questions.iter().map(|question| learnt(question, sites.get(&question.connection))).collect()
+    requests.iter().map(|request| assemble(request, sites.get(&request.connection))).collect()
 }
 
 /// Each thing once, for the last event that wants it.
-async fn ask_site(jiras: &Jiras, connection: &ConnectionName, questions: &[&Question]) -> Answers {
+async fn fetch_from(jiras: &Jiras, connection: &ConnectionName, requests: &[&ExtrasRequest]) -> Answers {
     let Some(jira) = jiras.get(connection) else { return Answers::default() };
     let (mut paths, mut parents): (BTreeMap<&PathSuffix, Instant>, BTreeMap<&String, Instant>) = Default::default();
-    for question in questions {
-        for path in question.paths() {
-            let after = paths.entry(path).or_insert(question.after);
-            *after = question.after.max(*after);
+    for request in requests {
+        for path in request.paths() {
+            let after = paths.entry(path).or_insert(request.after);
+            *after = request.after.max(*after);
         }
-        if let Some(id) = &question.parent {
-            let after = parents.entry(id).or_insert(question.after);
-            *after = question.after.max(*after);
+        if let Some(id) = &request.parent {
+            let after = parents.entry(id).or_insert(request.after);
+            *after = request.after.max(*after);
         }
     }
     let lookups: Vec<jira::Lookup> = paths.iter().map(|(path, after)| jira::Lookup { path: (*path).clone(), after: *after }).collect();
@@ -173,26 +173,26 @@ async fn ask_site(jiras: &Jiras, connection: &ConnectionName, questions: &[&Ques
     }
 }
 
-fn learnt(question: &Question, answers: Option<&Answers>) -> Result<Learnt, Unanswered> {
+fn assemble(request: &ExtrasRequest, answers: Option<&Answers>) -> Result<FetchedExtras, ExtrasError> {
     let found = |path: &Option<PathSuffix>| path.as_ref().and_then(|path| answers?.found.get(path)).cloned().unwrap_or(Ok(None));
-    let mut learnt = Learnt::default();
-    for (lookup, path) in &question.lookups {
-        let answer = found(path).map_err(|err| unanswered(err, &format!("lookup `{}` (`{}`)", lookup.name, lookup.shown)))?;
-        learnt.beside.lookup.insert(lookup.name.clone(), answer.map(|json| (*json).clone()).unwrap_or_default());
+    let mut fetched = FetchedExtras::default();
+    for (lookup, path) in &request.lookups {
+        let answer = found(path).map_err(|err| map_error(err, &format!("lookup `{}` (`{}`)", lookup.name, lookup.shown)))?;
+        fetched.extras.lookup.insert(lookup.name.clone(), answer.map(|json| (*json).clone()).unwrap_or_default());
     }
-    if let Some(answer) = found(&question.watchers).map_err(|err| unanswered(err, "the watchers of the issue"))? {
-        learnt.beside.watchers = serde_json::to_value(jira::people(&answer)).unwrap_or_default();
+    if let Some(answer) = found(&request.watchers).map_err(|err| map_error(err, "the watchers of the issue"))? {
+        fetched.extras.watchers = serde_json::to_value(jira::people(&answer)).unwrap_or_default();
     }
-    if let Some(sight) = question.parent.as_ref().and_then(|id| answers?.sights.get(id)) {
-        learnt.parent = Some(sight.clone().map_err(|err| unanswered(err, "the parent of the issue"))?);
+    if let Some(sight) = request.parent.as_ref().and_then(|id| answers?.sights.get(id)) {
+        fetched.parent = Some(sight.clone().map_err(|err| map_error(err, "the parent of the issue"))?);
     }
-    Ok(learnt)
+    Ok(fetched)
 }
 
 /// A "no" of Jira stays one; everything else is worth waiting for.
-fn unanswered(err: JiraError, what: &str) -> Unanswered {
+fn map_error(err: JiraError, what: &str) -> ExtrasError {
     match err {
-        JiraError::Refused { reason, .. } => Unanswered::Never(format!("{what}: {reason}")),
-        err => Unanswered::Wait(err),
+        JiraError::Refused { reason, .. } => ExtrasError::Never(format!("{what}: {reason}")),
+        err => ExtrasError::Wait(err),
     }
 }

@@ -41,14 +41,14 @@ impl Kafka {
         // It gets ready while the topic is prepared.
         let publisher = Publisher::new(&clients, names.topic(), lanes)?;
         publisher.set_body_max(topic::prepare(&cluster, names.topic(), lanes, broker).await?);
-        publisher.get_ready(cluster.limit()).await?;
+        publisher.warm_up(cluster.limit()).await?;
         Ok(Self { shared: Arc::new(Shared::new(cluster, clients, names, lanes)), publisher })
     }
 
     async fn send(&self, lane: LaneId, batch: &[Arc<Envelope>]) -> Result<(), Refusal> {
         let body_max = self.publisher.body_max();
         let records = batch.iter().map(|envelope| Record::new(envelope, body_max)).collect::<Result<Vec<_>, _>>();
-        let records = records.map_err(|why| Refusal::Fault(Fault::Passing(why)))?;
+        let records = records.map_err(|why| Refusal::Fault(Fault::Transient(why)))?;
         self.publisher.publish(lane, &records).await
     }
 
@@ -58,13 +58,13 @@ impl Kafka {
         let before = self.publisher.body_max();
         let body_max = topic::limit(cluster, names.topic(), clients.broker()).await?;
         // Where it cannot be read, or says the same as before, half of it is tried.
-        let body_max = if body_max < before { body_max } else { (before / 2).max(1 << 20) };
+        let body_max = if body_max < before { body_max } else { (before / 2).max(1 << 20).min(before) };
         tracing::warn!("`{}` takes less than before: longer events travel without Jira's own body", names.topic());
         self.publisher.set_body_max(body_max);
         Ok(())
     }
 
-    fn open_still(&self) -> Result<(), QueueError> {
+    fn ensure_open(&self) -> Result<(), QueueError> {
         if self.shared.closing.is_cancelled() { Err(QueueError::Unavailable(CLOSED.to_owned())) } else { Ok(()) }
     }
 }
@@ -93,15 +93,15 @@ impl Queue for Kafka {
     }
 
     async fn subscribe(&self, sink: &SinkName) -> Result<Box<dyn Subscription>, QueueError> {
-        self.open_still()?;
+        self.ensure_open()?;
         let place = self.shared.place(sink).await?;
         Ok(Box::new(KafkaSubscription { place }))
     }
 
     /// Without joining the group: those who work in it would have to share out the lanes anew.
     async fn reserve(&self, sink: &SinkName) -> Result<(), QueueError> {
-        self.open_still()?;
-        let first = self.shared.settle(sink).await?;
+        self.ensure_open()?;
+        let first = self.shared.init_group(sink).await?;
         Ok(blocking(move || {
             // A client takes its time to end.
             drop(first);
@@ -112,7 +112,7 @@ impl Queue for Kafka {
 
     /// The group can only be deleted when no process is in it; one with a name of its own is in it until its session has ended.
     async fn forget(&self, sink: &SinkName) -> Result<(), QueueError> {
-        self.open_still()?;
+        self.ensure_open()?;
         let Shared { cluster, clients, names, .. } = &*self.shared;
         if let Some(place) = self.shared.remove_place(sink) {
             place.owners.taken().cancel();
@@ -125,7 +125,7 @@ impl Queue for Kafka {
         loop {
             match cluster.delete_group(&names.group(sink)).await {
                 Ok(()) => return Ok(()),
-                Err(Some(fault @ Fault::Lasting(_))) => return Err(fault.into()),
+                Err(Some(fault @ Fault::Permanent(_))) => return Err(fault.into()),
                 Err(Some(fault)) if Instant::now() >= until => return Err(fault.into()),
                 Err(None) if Instant::now() >= until => {
                     return Err(QueueError::Unavailable(format!("another process still delivers for `{sink}`; stop it first")));
@@ -136,13 +136,13 @@ impl Queue for Kafka {
     }
 
     async fn backlog(&self) -> Result<Vec<Backlog>, QueueError> {
-        self.open_still()?;
+        self.ensure_open()?;
         Ok(self.shared.backlog().await?)
     }
 
     /// The names alone are enough: the offsets are not asked for.
     async fn orphans(&self, configured: &[SinkName]) -> Result<Vec<SinkName>, QueueError> {
-        self.open_still()?;
+        self.ensure_open()?;
         let is_orphan = |sink: &SinkName| *sink != SinkName::archive() && !configured.contains(sink);
         Ok(self.shared.sinks().await.into_iter().filter(is_orphan).collect())
     }
@@ -155,7 +155,7 @@ impl Queue for Kafka {
     }
 
     async fn check(&self) -> Result<(), QueueError> {
-        self.open_still()?;
+        self.ensure_open()?;
         let late = |_| QueueError::Unavailable(format!("the broker did not answer within {CHECK_LIMIT:?}"));
         let trouble = topic::trouble(&self.shared.cluster, self.shared.names.topic());
         match timeout(CHECK_LIMIT, trouble).await.map_err(late)?? {

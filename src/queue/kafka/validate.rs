@@ -1,6 +1,6 @@
 //! Whether a topic keeps what it is given: what of its settings cannot be, and what should be otherwise. Pure.
 
-use super::clients::AROUND;
+use super::clients::RECORD_OVERHEAD;
 use super::settings::Broker;
 
 /// A record of this size must fit; Kafka's own default is a little more.
@@ -24,55 +24,55 @@ pub(super) struct TopicSettings {
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Judgement {
-    pub(super) refused: Vec<String>,
-    pub(super) warned: Vec<String>,
+pub(super) struct Validation {
+    pub(super) errors: Vec<String>,
+    pub(super) warnings: Vec<String>,
 }
 
-pub(super) fn judge(topic: &TopicSettings, broker: &Broker) -> Judgement {
-    let Judgement { mut refused, mut warned } = Judgement::default();
+pub(super) fn validate(topic: &TopicSettings, broker: &Broker) -> Validation {
+    let Validation { mut errors, mut warnings } = Validation::default();
     if topic.cleanup.as_deref().is_some_and(|policy| policy.contains("compact")) {
-        refused.push("`cleanup.policy` is `compact`, which drops all but the last event of an issue; set it to `delete`".to_owned());
+        errors.push("`cleanup.policy` is `compact`, which drops all but the last event of an issue; set it to `delete`".to_owned());
     }
     if let Some(most) = topic.record_max.filter(|most| *most < RECORD_LEAST) {
-        refused.push(format!("`max.message.bytes` is {most}, and events need {RECORD_LEAST}; raise it"));
+        errors.push(format!("`max.message.bytes` is {most}, and events need {RECORD_LEAST}; raise it"));
     }
     let kept_ms = i64::try_from(broker.retention.0.as_millis()).unwrap_or(i64::MAX);
     let is_short = |kept: i64| kept >= 0 && kept < kept_ms;
     if let Some(ms) = topic.retention_ms.filter(|ms| is_short(*ms)) {
-        warned
+        warnings
             .push(format!("`retention.ms` is {ms}, less than `queue.retention` ({kept_ms}): a sink that is away for longer loses events"));
     }
     if let Some(bytes) = topic.retention_bytes.filter(|bytes| *bytes >= 0) {
-        warned.push(format!("`retention.bytes` is {bytes}: when more waits in a lane, events are lost whatever their age; set it to -1"));
+        warnings.push(format!("`retention.bytes` is {bytes}: when more waits in a lane, events are lost whatever their age; set it to -1"));
     }
     if let Some(minutes) = topic.offsets_kept_minutes.filter(|minutes| is_short(minutes.saturating_mul(60_000))) {
-        warned.push(format!(
+        warnings.push(format!(
             "`offsets.retention.minutes` of the brokers is {minutes}, less than `queue.retention`: when no process runs for longer, sinks \
              lose their place"
         ));
     }
     if topic.copies == 1 && topic.brokers > 1 {
-        warned.push("it has one copy on a cluster of several brokers: when one is lost, so are events; raise its replication".to_owned());
+        warnings.push("it has one copy on a cluster of several brokers: when one is lost, so are events; raise its replication".to_owned());
     }
     if topic.copies > 2 && topic.in_sync_least == Some(1) {
-        warned.push("`min.insync.replicas` is 1: an event that one broker has counts as stored; set it to 2".to_owned());
+        warnings.push("`min.insync.replicas` is 1: an event that one broker has counts as stored; set it to 2".to_owned());
     }
     if topic.unclean_election == Some(true) {
-        warned.push("`unclean.leader.election.enable` is `true`: events that were stored can be lost; set it to `false`".to_owned());
+        warnings.push("`unclean.leader.election.enable` is `true`: events that were stored can be lost; set it to `false`".to_owned());
     }
-    let wanted = broker.max_message.length() + AROUND;
+    let wanted = broker.max_message.length() + RECORD_OVERHEAD;
     if let Some(most) = topic.record_max.filter(|most| (RECORD_LEAST..wanted).contains(most)) {
-        warned.push(format!(
+        warnings.push(format!(
             "`max.message.bytes` is {most}, and `queue.max_message` needs {wanted}: longer events travel without Jira's own body"
         ));
     }
-    Judgement { refused, warned }
+    Validation { errors, warnings }
 }
 
 /// The longest body that the topic takes.
 pub(super) fn body_max(record_max: Option<usize>, broker: &Broker) -> usize {
-    broker.max_message.length().min(record_max.unwrap_or(RECORD_DEFAULT).saturating_sub(AROUND))
+    broker.max_message.length().min(record_max.unwrap_or(RECORD_DEFAULT).saturating_sub(RECORD_OVERHEAD))
 }
 
 #[cfg(test)]
@@ -102,13 +102,13 @@ mod tests {
     fn a_topic_that_keeps_everything_is_good() {
         let alone = TopicSettings { copies: 1, brokers: 1, in_sync_least: Some(1), retention_ms: Some(-1), ..good() };
         for topic in [good(), alone, TopicSettings::default()] {
-            assert_eq!(judge(&topic, &broker()), Judgement::default(), "{topic:?}");
+            assert_eq!(validate(&topic, &broker()), Validation::default(), "{topic:?}");
         }
     }
 
     #[test]
     fn what_would_lose_events_is_named() {
-        for (topic, refused, named) in [
+        for (topic, is_error, named) in [
             (TopicSettings { cleanup: Some("compact,delete".into()), ..good() }, true, "cleanup.policy"),
             (TopicSettings { record_max: Some(500_000), ..good() }, true, "max.message.bytes"),
             (TopicSettings { record_max: Some(1_048_588), ..good() }, false, "max.message.bytes"),
@@ -119,17 +119,17 @@ mod tests {
             (TopicSettings { in_sync_least: Some(1), ..good() }, false, "min.insync.replicas"),
             (TopicSettings { unclean_election: Some(true), ..good() }, false, "unclean.leader.election.enable"),
         ] {
-            let judgement = judge(&topic, &broker());
-            let told = if refused { &judgement.refused } else { &judgement.warned };
-            assert!(told.len() == 1 && told[0].contains(named), "{named}: {judgement:?}");
-            assert_eq!(judgement.refused.len() + judgement.warned.len(), 1, "{named}: {judgement:?}");
+            let validation = validate(&topic, &broker());
+            let told = if is_error { &validation.errors } else { &validation.warnings };
+            assert!(told.len() == 1 && told[0].contains(named), "{named}: {validation:?}");
+            assert_eq!(validation.errors.len() + validation.warnings.len(), 1, "{named}: {validation:?}");
         }
     }
 
     #[test]
     fn bodies_fit_what_the_topic_takes() {
         assert_eq!(body_max(Some(20 << 20), &broker()), 12 << 20);
-        assert_eq!(body_max(Some(2 << 20), &broker()), (2 << 20) - AROUND);
+        assert_eq!(body_max(Some(2 << 20), &broker()), (2 << 20) - RECORD_OVERHEAD);
         assert!(body_max(None, &broker()) >= 1_000_000, "a megabyte always fits");
     }
 }

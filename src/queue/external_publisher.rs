@@ -1,4 +1,4 @@
-//! The way out, beside the road: events for an exchange or topic of somebody else's, which is neither made nor changed by us.
+//! Publishing beside the road: events for an exchange or topic of somebody else's, which is neither made nor changed by us.
 //!
 //! CloudEvents in binary mode as on the road, without our own headers. Events of one partition key keep their order if whoever publishes
 //! waits for each.
@@ -9,23 +9,23 @@ use crate::event::Envelope;
 
 /// Why an event did not leave, by what to do next.
 #[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
-pub enum OutletError {
+pub enum ExternalPublishError {
     /// Try again: the broker is away, or takes nothing now.
     #[error("{0}")]
-    Away(String),
+    Unavailable(String),
     /// Only a person can mend it: nothing leaves this way until then.
     #[error("{0}")]
     Refused(String),
     /// This event will never be taken there, others may be.
     #[error("{0}")]
-    Unwanted(String),
+    Rejected(String),
 }
 
 #[async_trait]
-pub trait Outlet: Send + Sync {
+pub trait ExternalPublisher: Send + Sync {
     /// Returns when the broker has it. A body that is too long is cut as on the road.
-    async fn publish(&self, envelope: &Envelope) -> Result<(), OutletError>;
+    async fn publish(&self, envelope: &Envelope) -> Result<(), ExternalPublishError>;
 
     /// Whether the broker lets us in and has the place.
-    async fn check(&self) -> Result<(), OutletError>;
+    async fn check(&self) -> Result<(), ExternalPublishError>;
 }

@@ -14,7 +14,7 @@ use crate::setting::SinkName;
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(60));
 
 /// Gives no error but that the lane is lost.
-pub struct Patient {
+pub struct RetryingLane {
     lane: Box<dyn Lane>,
     sink: SinkName,
     /// Since something was seen for the last time.
@@ -23,14 +23,14 @@ pub struct Patient {
     not_before: Option<Instant>,
 }
 
-impl Patient {
+impl RetryingLane {
     pub fn new(lane: Box<dyn Lane>, sink: &SinkName) -> Self {
         Self { lane, sink: sink.clone(), failures: 0, not_before: None }
     }
 }
 
 #[async_trait]
-impl Lane for Patient {
+impl Lane for RetryingLane {
     fn id(&self) -> LaneId {
         self.lane.id()
     }
@@ -99,10 +99,10 @@ mod tests {
         }
     }
 
-    fn broken(times: u32) -> (Patient, Arc<AtomicU32>) {
+    fn broken(times: u32) -> (RetryingLane, Arc<AtomicU32>) {
         let looks = Arc::new(AtomicU32::new(0));
         let lane = Box::new(Broken { times, looks: looks.clone() });
-        (Patient::new(lane, &"docs".parse().expect("a name")), looks)
+        (RetryingLane::new(lane, &"docs".parse().expect("a name")), looks)
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,8 +10,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use super::connection::{BrokerConnection, Fault};
 use super::lane::AmqpSubscription;
-use super::line::{Fault, Line};
 use super::message::Message;
 use super::publisher::{Publication, Publisher};
 use super::settings::Broker;
@@ -58,7 +58,7 @@ impl Amqp {
             // Somebody may have removed it while we were away, and what was bound to it went with it.
             shared.bind_all().await?;
         }
-        shared.publishing.connection().await?;
+        shared.publishing.get_or_connect().await?;
 
         let mut publishers = Vec::new();
         for _ in lanes.lanes() {
@@ -66,7 +66,7 @@ impl Amqp {
             shared.tasks.spawn("queue publisher", Publisher::new(Arc::clone(&shared), asked).run());
             publishers.push(requests);
         }
-        shared.tasks.spawn("queue watch", watching::keep(Arc::clone(&shared), share));
+        shared.tasks.spawn("queue watch", watching::run(Arc::clone(&shared), share));
         let waiting = Arc::new(Semaphore::new(WAITING_KIB as usize));
         Ok(Self { shared, publishers, waiting })
     }
@@ -74,14 +74,14 @@ impl Amqp {
     async fn send(&self, lane: LaneId, messages: Vec<Message>) -> Result<(), PublishError> {
         let bytes: usize = messages.iter().map(|message| message.body.len()).sum();
         let kib = u32::try_from(bytes >> 10).unwrap_or(WAITING_KIB).clamp(PUBLICATION_KIB, WAITING_KIB);
-        let room = Arc::clone(&self.waiting).acquire_many_owned(kib).await.map_err(|_| closed())?;
+        let permit = Arc::clone(&self.waiting).acquire_many_owned(kib).await.map_err(|_| closed())?;
         let (answer, answered) = oneshot::channel();
         let publisher = self.publishers.get(usize::from(lane.0)).expect("a lane of this queue");
-        publisher.try_send(Publication { messages, answer, room }).map_err(|_| closed())?;
+        publisher.try_send(Publication { messages, answer, permit }).map_err(|_| closed())?;
         answered.await.unwrap_or_else(|_| Err(closed()))
     }
 
-    fn open_still(&self) -> Result<(), QueueError> {
+    fn ensure_open(&self) -> Result<(), QueueError> {
         if self.shared.tasks.token().is_cancelled() { Err(QueueError::Unavailable(CLOSED.to_owned())) } else { Ok(()) }
     }
 
@@ -110,8 +110,12 @@ impl Queue for Amqp {
         if let Some(why) = self.shared.full() {
             return Err(PublishError::Full(why));
         }
-        if let Some(why) = self.shared.publishing.trouble() {
+        if let Some(why) = self.shared.publishing.blocked_reason() {
             return Err(PublishError::Unavailable(why));
+        }
+        if self.shared.unbound.load(Ordering::Relaxed) {
+            let exchange = self.shared.topology.names.exchange();
+            return Err(PublishError::Unavailable(format!("`{exchange}` has lost what was bound to it, which is being bound again")));
         }
         let body_max = self.shared.body_max.load(Ordering::Relaxed);
         let message = |envelope: &Arc<Envelope>| Message::new(envelope, lane, body_max);
@@ -121,7 +125,7 @@ impl Queue for Amqp {
     }
 
     async fn subscribe(&self, sink: &SinkName) -> Result<Box<dyn Subscription>, QueueError> {
-        self.open_still()?;
+        self.ensure_open()?;
         let shared = &self.shared;
         shared.add_sink(sink).await?;
         let made = stream::iter(shared.topology.lanes.lanes()).map(|lane| shared.topology.make_lane(&shared.control, sink, lane));
@@ -130,7 +134,7 @@ impl Queue for Amqp {
     }
 
     async fn forget(&self, sink: &SinkName) -> Result<(), QueueError> {
-        self.open_still()?;
+        self.ensure_open()?;
         let Shared { topology, control, .. } = &*self.shared;
         let place = self.shared.remove_place(sink);
         if let Some(place) = &place {
@@ -146,7 +150,7 @@ impl Queue for Amqp {
     }
 
     async fn backlog(&self) -> Result<Vec<Backlog>, QueueError> {
-        self.open_still()?;
+        self.ensure_open()?;
         Ok(timeout(LOOK_LIMIT, self.shared.backlog()).await.map_err(|_| slow(LOOK_LIMIT))??)
     }
 
@@ -158,8 +162,8 @@ impl Queue for Amqp {
     }
 
     async fn check(&self) -> Result<(), QueueError> {
-        self.open_still()?;
-        if let Some(why) = self.shared.publishing.trouble() {
+        self.ensure_open()?;
+        if let Some(why) = self.shared.publishing.blocked_reason() {
             return Err(QueueError::Unavailable(why));
         }
         if let Some(why) = self.shared.full() {
@@ -174,8 +178,8 @@ impl Queue for Amqp {
             return Err(QueueError::Unavailable(late));
         }
         let places = self.shared.all_places();
-        let lines = places.iter().map(|place| &place.line).chain([&self.shared.publishing, &self.shared.control]);
-        join_all(lines.map(Line::close)).await;
+        let connections = places.iter().map(|place| &place.connection).chain([&self.shared.publishing, &self.shared.control]);
+        join_all(connections.map(BrokerConnection::close)).await;
         Ok(())
     }
 }
