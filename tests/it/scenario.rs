@@ -23,6 +23,7 @@ mod once;
 mod outage;
 mod outlet;
 mod reload;
+mod rolling;
 mod rules;
 mod secrets;
 mod settle;

@@ -11,6 +11,7 @@ mod scene;
 mod server;
 mod wire;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -22,6 +23,8 @@ use sha2::Sha256;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection, Row, SqlSafeStr};
 use tempfile::TempDir;
+use ticketwire::shutdown::Tasks;
+use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 pub use body::{Story, second_webhook};
@@ -245,6 +248,16 @@ impl Stage {
         let deliveries = of_event.flat_map(|view| view["deliveries"].as_array().into_iter().flatten());
         deliveries.filter(|view| view["sink"] == sink).map(|view| (text(&view["outcome"]), text(&view["reason"]))).collect()
     }
+}
+
+/// Serves until the tasks stop. Where it listens.
+pub async fn listen(router: axum::Router, tasks: &Tasks) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let (address, token) = (listener.local_addr().expect("an address"), tasks.token().clone());
+    tasks.spawn("endpoint", async move {
+        axum::serve(listener, router).with_graceful_shutdown(token.cancelled_owned()).await.expect("it serves");
+    });
+    address
 }
 
 /// Runs a command to its end, on another thread: what it talks to lives in this process.

@@ -7,9 +7,8 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use ticketwire::shutdown::Tasks;
-use tokio::net::TcpListener;
 
-use crate::stage::{Scene, Stage, Story, is_long, until};
+use crate::stage::{Scene, Stage, Story, is_long, listen, until};
 
 const LIMIT: Duration = Duration::from_secs(90);
 /// Longer than the sink's timeout.
@@ -49,13 +48,8 @@ async fn take(State(calls): State<Shared>, headers: HeaderMap) -> StatusCode {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_comes_after_we_gave_up_changes_nothing() {
     let (stage, tasks, calls) = (Stage::new(), Tasks::new(), Shared::default());
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = format!("http://{}/take", listener.local_addr().expect("an address"));
     let router = axum::Router::new().route("/take", axum::routing::post(take)).with_state(Arc::clone(&calls));
-    let stop = tasks.token().clone();
-    tasks.spawn("tardy", async move {
-        axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await.expect("it serves");
-    });
+    let url = format!("http://{}/take", listen(router, &tasks).await);
     let sink = format!("[sink.out]\ntype = \"http\"\nurl = {url:?}\nallow_private = true\ntimeout = \"400ms\"\nsecret = \"{SECRET}\"\n");
     stage.configure(&format!("{}{sink}", Scene::listening("acme")));
     let service = stage.serve().await;

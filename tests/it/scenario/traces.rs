@@ -18,7 +18,7 @@ use serde_json::Value;
 use ticketwire::shutdown::Tasks;
 use tokio::net::TcpListener;
 
-use crate::stage::{ADMIN_TOKEN, SECRET, Scene, Stage, Story, quoted, signature, until};
+use crate::stage::{ADMIN_TOKEN, SECRET, Scene, Stage, Story, listen, quoted, signature, until};
 
 const LIMIT: Duration = Duration::from_secs(40);
 const TOKEN: &str = "Bearer traces-shibboleth-12%20";
@@ -43,13 +43,9 @@ struct Taken {
 
 impl Collector {
     async fn open() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let (address, taken, tasks) = (listener.local_addr().expect("an address"), Arc::<Mutex<Taken>>::default(), Tasks::new());
+        let (taken, tasks) = (Arc::<Mutex<Taken>>::default(), Tasks::new());
         let router = axum::Router::new().route("/otlp/v1/traces", post(take)).route("/in", post(take_event)).with_state(taken.clone());
-        let token = tasks.token().clone();
-        tasks.spawn("collector", async move {
-            axum::serve(listener, router).with_graceful_shutdown(token.cancelled_owned()).await.expect("it serves");
-        });
+        let address = listen(router, &tasks).await;
         Self { address, taken, tasks }
     }
 
