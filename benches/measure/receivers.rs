@@ -15,7 +15,7 @@ use bytes::Bytes;
 use ticketwire::clock::Clock;
 use ticketwire::jira::{Headers, Received, normalize};
 use ticketwire::queue::Queue;
-use ticketwire::receive::{self, Door, Source};
+use ticketwire::receive::{self, Receiver, Source};
 use ticketwire::render::to_markdown;
 use ticketwire::shutdown::Tasks;
 use ticketwire::telemetry;
@@ -63,15 +63,15 @@ where
     Ok(())
 }
 
-/// The door as it is in the service, with its metrics and logs.
+/// The receiver as it is in the service, with its metrics and logs.
 fn durable(listener: TcpListener, queue: Road, tasks: &Tasks) -> anyhow::Result<()> {
     let exporter = telemetry::install()?;
     telemetry::install_logs("info", None)?;
-    let door = Door::new(vec![body::source()?], queue, Clock::system(), to_markdown, receive::Settings::default());
+    let receiver = Receiver::new(vec![body::source()?], queue, Clock::system(), to_markdown, receive::Settings::default());
     let stop = tasks.token().clone();
     tasks.spawn("receiver", async move {
         // What goes wrong is seen by the sender.
-        let _ = receive::serve(listener, door, None, stop, PATIENCE).await;
+        let _ = receive::serve(listener, receiver, None, stop, PATIENCE).await;
     });
     let stop = tasks.token().clone();
     tasks.spawn("upkeep", async move {

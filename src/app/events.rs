@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::names;
-use super::operations::{Backstage, Outcome, unavailable};
+use super::operations::{AdminService, Outcome, unavailable};
 use crate::api::{DeliveryView, EventQuery, EventRow, EventView, ListedEvent, OperationError, Page, ShownEvent};
 use crate::clock::Timestamp;
 use crate::deliver;
@@ -25,10 +25,10 @@ const LATE: Duration = Duration::from_secs(5);
 /// What is remembered of that time, at most.
 const REMEMBERED_MAX: usize = 10_000;
 
-pub(super) async fn page(backstage: &Backstage, which: &EventQuery, cursor: Option<&str>, limit: usize) -> Outcome<Page<ListedEvent>> {
+pub(super) async fn page(service: &AdminService, which: &EventQuery, cursor: Option<&str>, limit: usize) -> Outcome<Page<ListedEvent>> {
     let after = cursor.map(place).transpose()?;
-    check(backstage, which).await?;
-    let explainer = &backstage.explainer;
+    check(service, which).await?;
+    let explainer = &service.explainer;
     let found = explainer.store.archived_page(&filter(which), after, limit).await.map_err(unavailable)?;
     let next = found.last().filter(|_| found.len() == limit).map(|(place, _)| format!("{}.{}", place.received_at.ms(), place.number));
     let archived: Vec<Archived> = found.into_iter().map(|(_, archived)| archived).collect();
@@ -39,8 +39,8 @@ pub(super) async fn page(backstage: &Backstage, which: &EventQuery, cursor: Opti
     Ok(Page { rows: listed.collect(), next })
 }
 
-pub(super) async fn show(backstage: &Backstage, id: &str, raw: bool) -> Outcome<ShownEvent> {
-    let explainer = &backstage.explainer;
+pub(super) async fn show(service: &AdminService, id: &str, raw: bool) -> Outcome<ShownEvent> {
+    let explainer = &service.explainer;
     let archived = explainer.store.archived(&EventId::known(id)).await.map_err(unavailable)?;
     let archived = archived.ok_or_else(|| OperationError::NotFound(format!("the archive holds no event `{id}`")))?;
     let explained = explainer.explain(std::slice::from_ref(&archived)).await.map_err(unavailable)?;
@@ -49,8 +49,8 @@ pub(super) async fn show(backstage: &Backstage, id: &str, raw: bool) -> Outcome<
     Ok(ShownEvent { row: row(&archived, &keys), deliveries: explained.into_iter().flat_map(deliveries).collect(), event })
 }
 
-pub(super) async fn trace(backstage: &Backstage, key: &str) -> Outcome<Vec<EventView>> {
-    let views = backstage.explainer.trace(key).await.map_err(unavailable)?;
+pub(super) async fn trace(service: &AdminService, key: &str) -> Outcome<Vec<EventView>> {
+    let views = service.explainer.trace(key).await.map_err(unavailable)?;
     let view = |view: deliver::EventView| EventView {
         event_id: view.event_id.clone(),
         kind: view.kind,
@@ -62,14 +62,14 @@ pub(super) async fn trace(backstage: &Backstage, key: &str) -> Outcome<Vec<Event
 
 /// Ends with the service.
 pub(super) async fn tail(
-    backstage: &Backstage,
+    service: &AdminService,
     which: &EventQuery,
     after: Option<i64>,
     stop: CancellationToken,
     place: OwnedSemaphorePermit,
 ) -> Outcome<BoxStream<'static, (i64, EventRow)>> {
-    check(backstage, which).await?;
-    let store = backstage.explainer.store.clone();
+    check(service, which).await?;
+    let store = service.explainer.store.clone();
     let after = match after {
         Some(after) => after,
         None => store.archive_end().await.map_err(unavailable)?,
@@ -125,19 +125,19 @@ impl Tail {
 }
 
 /// A kind that there is not, or a connection that is neither configured nor known from before, is a slip of whoever names it.
-async fn check(backstage: &Backstage, which: &EventQuery) -> Outcome<()> {
+async fn check(service: &AdminService, which: &EventQuery) -> Outcome<()> {
     which.kind.as_deref().map_or(Ok(()), names::check_kind)?;
     let Some(name) = &which.connection else { return Ok(()) };
-    let is_configured = backstage.present.borrow().config.connections.iter().any(|connection| connection.name.as_str() == name);
+    let is_configured = service.present.borrow().config.connections.iter().any(|connection| connection.name.as_str() == name);
     if is_configured {
         return Ok(());
     }
     if let Ok(connection) = name.parse::<ConnectionName>()
-        && backstage.explainer.store.has_events_of(&connection).await.map_err(unavailable)?
+        && service.explainer.store.has_events_of(&connection).await.map_err(unavailable)?
     {
         return Ok(());
     }
-    Err(names::no_connection(name, &backstage.present.borrow().config))
+    Err(names::no_connection(name, &service.present.borrow().config))
 }
 
 fn filter(which: &EventQuery) -> EventFilter {

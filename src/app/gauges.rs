@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::operations::Backstage;
+use super::operations::AdminService;
 use crate::clock::{Clock, Jumps, Timestamp};
 use crate::deliver::{Jiras, SETTLING_REASON};
 use crate::setting::SinkName;
@@ -19,11 +19,11 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(600);
 const TRUSTED_AFTER: Duration = Duration::from_secs(3_600);
 
 /// Backlog, waiting room and dead letters per sink, as of a few seconds ago.
-pub(super) async fn keep(backstage: Arc<Backstage>, stop: CancellationToken) {
+pub(super) async fn keep(service: Arc<AdminService>, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        budgets(&backstage.present.borrow().jiras);
-        measure(&backstage).await;
-        backstage.exporter.run_upkeep();
+        budgets(&service.present.borrow().jiras);
+        measure(&service).await;
+        service.exporter.run_upkeep();
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(GAUGES_EVERY) => {}
@@ -44,8 +44,8 @@ fn budgets(jiras: &Jiras) {
 }
 
 /// What cannot be read keeps its last figure: a store in trouble must not look like one without dead letters.
-async fn measure(backstage: &Backstage) {
-    let explainer = &backstage.explainer;
+async fn measure(service: &AdminService) {
+    let explainer = &service.explainer;
     let store = &explainer.store;
     let (Ok(backlog), Ok(waits), Ok(settling), Ok(letters)) = (
         explainer.queue.backlog().await,
@@ -116,15 +116,15 @@ impl Trust {
 }
 
 /// Of several processes one does it.
-pub(super) async fn expire(backstage: Arc<Backstage>, stop: CancellationToken) {
-    let store = &backstage.explainer.store;
-    let mut trust = Trust::since(backstage.clock.now());
+pub(super) async fn expire(service: Arc<AdminService>, stop: CancellationToken) {
+    let store = &service.explainer.store;
+    let mut trust = Trust::since(service.clock.now());
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(EXPIRE_EVERY) => {}
         }
-        if !trust.is_given(backstage.clock.now()) {
+        if !trust.is_given(service.clock.now()) {
             continue;
         }
         let lead = match store.lead("expiry").await {
@@ -135,7 +135,7 @@ pub(super) async fn expire(backstage: Arc<Backstage>, stop: CancellationToken) {
                 continue;
             }
         };
-        let expired = store.expire(backstage.clock.now()).await;
+        let expired = store.expire(service.clock.now()).await;
         drop(lead);
         match expired {
             Ok(0) => {}

@@ -1,16 +1,16 @@
 //! Dead letters as the API shows and names them.
 
 use super::names;
-use super::operations::{Backstage, Outcome, unavailable};
+use super::operations::{AdminService, Outcome, unavailable};
 use crate::api::{DeadLetterView, DeadQuery, OperationError, Page, Selection, ShownDeadLetter};
 use crate::clock::Timestamp;
 use crate::event::EventId;
 use crate::store::{DeadFilter, DeadSelection, ParkedRow};
 
-pub(super) async fn page(backstage: &Backstage, which: &DeadQuery, cursor: Option<&str>, limit: usize) -> Outcome<Page<DeadLetterView>> {
+pub(super) async fn page(service: &AdminService, which: &DeadQuery, cursor: Option<&str>, limit: usize) -> Outcome<Page<DeadLetterView>> {
     let after = cursor.map(place).transpose()?;
-    check_sink(backstage, which).await?;
-    let store = &backstage.explainer.store;
+    check_sink(service, which).await?;
+    let store = &service.explainer.store;
     let rows = store.dead_letters(&filter(which), after, limit).await.map_err(unavailable)?;
     let next = rows.last().filter(|_| rows.len() == limit).map(|row| format!("{}.{}", row.first_at.ms(), row.id));
     let events: Vec<EventId> = rows.iter().map(|row| row.key.event_id.clone()).collect();
@@ -22,8 +22,8 @@ pub(super) async fn page(backstage: &Backstage, which: &DeadQuery, cursor: Optio
     Ok(Page { rows: rows.into_iter().map(view).collect(), next })
 }
 
-pub(super) async fn show(backstage: &Backstage, id: &str) -> Outcome<ShownDeadLetter> {
-    let store = &backstage.explainer.store;
+pub(super) async fn show(service: &AdminService, id: &str) -> Outcome<ShownDeadLetter> {
+    let store = &service.explainer.store;
     let row = store.dead_letter(id).await.map_err(unavailable)?;
     let row = row.ok_or_else(|| OperationError::NotFound(format!("no dead letter has the id `{id}`")))?;
     let archived = store.archived(&row.key.event_id).await.map_err(unavailable)?;
@@ -34,14 +34,14 @@ pub(super) async fn show(backstage: &Backstage, id: &str) -> Outcome<ShownDeadLe
 }
 
 /// None: nothing was selected. A filter without anything in it is no filter: all must be said.
-pub(super) async fn selection(backstage: &Backstage, which: &Selection) -> Outcome<Option<DeadSelection>> {
+pub(super) async fn selection(service: &AdminService, which: &Selection) -> Outcome<Option<DeadSelection>> {
     match which {
         Selection::Ids(ids) => Ok(Some(DeadSelection::Ids(ids.clone()))),
         Selection::Matching(query) if *query == DeadQuery::default() => {
             Err(OperationError::Wrong("`matching` names nothing: say `all` if all are meant".into()))
         }
         Selection::Matching(query) => {
-            check_sink(backstage, query).await?;
+            check_sink(service, query).await?;
             Ok(Some(DeadSelection::Matching(filter(query))))
         }
         Selection::All(true) => Ok(Some(DeadSelection::Matching(DeadFilter::default()))),
@@ -50,17 +50,17 @@ pub(super) async fn selection(backstage: &Backstage, which: &Selection) -> Outco
 }
 
 /// A sink that is neither configured nor has dead letters of before is a slip of whoever names it.
-async fn check_sink(backstage: &Backstage, which: &DeadQuery) -> Outcome<()> {
+async fn check_sink(service: &AdminService, which: &DeadQuery) -> Outcome<()> {
     let Some(name) = &which.sink else { return Ok(()) };
-    let is_configured = backstage.present.borrow().config.sinks.iter().any(|sink| sink.name.as_str() == name);
+    let is_configured = service.present.borrow().config.sinks.iter().any(|sink| sink.name.as_str() == name);
     if is_configured {
         return Ok(());
     }
-    let counts = backstage.explainer.store.dead_counts().await.map_err(unavailable)?;
+    let counts = service.explainer.store.dead_counts().await.map_err(unavailable)?;
     if counts.iter().any(|(sink, _)| sink.as_str() == name) {
         return Ok(());
     }
-    Err(names::no_sink(name, &backstage.present.borrow().config))
+    Err(names::no_sink(name, &service.present.borrow().config))
 }
 
 fn filter(which: &DeadQuery) -> DeadFilter {

@@ -1,6 +1,6 @@
 //! The composition: the one place where backends are chosen and rooms are put together. Build, start, stop.
 //!
-//! Started against the road (sinks first, door last), stopped along it (door first), within one deadline.
+//! Started against the road (sinks first, listeners last), stopped along it (listeners first), within one deadline.
 
 mod check;
 mod events;
@@ -47,7 +47,7 @@ use crate::clock::Clock;
 use crate::config::Draft;
 use crate::deliver::{Delivery, Supervisor};
 use crate::queue::Queue;
-use crate::receive::{self, Door, Tls};
+use crate::receive::{self, Receiver, Tls};
 use crate::render;
 use crate::shutdown::Tasks;
 use crate::store::Store;
@@ -58,7 +58,7 @@ pub const STOP_DEADLINE: Duration = Duration::from_secs(13);
 /// What is left of traces gets so long after that: the collector may be away, and nobody waits for it.
 pub const TRACES_DEADLINE: Duration = Duration::from_secs(1);
 /// How long requests in hand may take of that time.
-const DOOR_DEADLINE: Duration = Duration::from_secs(2);
+const LISTENERS_DEADLINE: Duration = Duration::from_secs(2);
 /// How long deliveries in hand may take of that time.
 const DELIVERY_DEADLINE: Duration = Duration::from_secs(6);
 /// How long each of queue, store and the rest may take to close.
@@ -72,7 +72,7 @@ pub struct Running {
     queue: Arc<dyn Queue>,
     live: Live,
     inside: Option<Inside>,
-    door: Tasks,
+    listeners: Tasks,
     delivery: Tasks,
     base: Tasks,
 }
@@ -88,12 +88,12 @@ struct Inside {
 /// What runs, in the order in which it stops.
 #[derive(Clone, Default)]
 struct Groups {
-    door: Tasks,
+    listeners: Tasks,
     delivery: Tasks,
     base: Tasks,
 }
 
-/// Opens everything, takes every sink's place on the road, and opens the door last.
+/// Opens everything, takes every sink's place on the road, and listens last.
 pub async fn start(
     prepared: Prepared,
     roles: Roles,
@@ -117,7 +117,7 @@ pub async fn start_unless(
         running = begin(groups.clone(), prepared, roles, exporter, stdout) => return running.map(Some),
         () = stop => {}
     }
-    groups.door.stop(DOOR_DEADLINE).await;
+    groups.listeners.stop(LISTENERS_DEADLINE).await;
     groups.delivery.stop(DELIVERY_DEADLINE).await;
     groups.base.stop(CLOSE_DEADLINE).await;
     Ok(None)
@@ -132,7 +132,7 @@ async fn begin(
 ) -> anyhow::Result<Running> {
     let Prepared { mut config, rules, names } = prepared;
     config.receiver = within_open_files(config.receiver);
-    let Groups { door, delivery, base } = groups;
+    let Groups { listeners, delivery, base } = groups;
     let clock = Clock::system();
     private_directory(&config.data_dir).with_context(|| format!("the data directory `{}` cannot be made", config.data_dir.display()))?;
     let instance = instance::name(config.queue.instance(), &config.data_dir)
@@ -177,21 +177,21 @@ async fn begin(
         }
         None => None,
     };
-    let opened = Door::new(revision::sources(config), queue.clone(), clock.clone(), render::to_markdown, config.receiver.clone());
-    let operations = operations::behind(present, roles, &queue, inside.as_ref(), clock.clone(), exporter, &door);
+    let opened = Receiver::new(revision::sources(config), queue.clone(), clock.clone(), render::to_markdown, config.receiver.clone());
+    let operations = operations::behind(present, roles, &queue, inside.as_ref(), clock.clone(), exporter, &listeners);
     let router = api::router(operations, auth.clone());
     let receiver_address = receiver.as_ref().map(TcpListener::local_addr).transpose()?;
     let admin_address = admin.local_addr()?;
-    spawn_server(&door, "admin", |stop| api::serve(admin, router, stop, DOOR_DEADLINE));
+    spawn_server(&listeners, "admin", |stop| api::serve(admin, router, stop, LISTENERS_DEADLINE));
     if let Some(receiver) = receiver {
-        let (door_of_all, tls) = (opened.clone(), tls.clone());
-        spawn_server(&door, "receiver", |stop| receive::serve(receiver, door_of_all, tls, stop, DOOR_DEADLINE));
+        let (serving, tls) = (opened.clone(), tls.clone());
+        spawn_server(&listeners, "receiver", |stop| receive::serve(receiver, serving, tls, stop, LISTENERS_DEADLINE));
     }
     telemetry::config_reload(true);
     let webhooks = receiver_address.map_or_else(|| "nowhere".to_owned(), |address| address.to_string());
     tracing::info!(%roles, receiver = %webhooks, admin = %admin_address, "ready: webhooks on {webhooks}, admin on {admin_address}");
-    let live = Live { revision, door: opened, tls, auth, queue: queue.clone(), roles, clock, output, refused: Mutex::new(false) };
-    Ok(Running { receiver: receiver_address, admin: admin_address, queue, live, inside, door, delivery, base })
+    let live = Live { revision, receiver: opened, tls, auth, queue: queue.clone(), roles, clock, output, refused: Mutex::new(false) };
+    Ok(Running { receiver: receiver_address, admin: admin_address, queue, live, inside, listeners, delivery, base })
 }
 
 impl Running {
@@ -213,15 +213,15 @@ impl Running {
     /// Returns when something ended that should not have.
     pub async fn failed(&self) {
         tokio::select! {
-            () = self.door.token().cancelled() => {}
+            () = self.listeners.token().cancelled() => {}
             () = self.delivery.token().cancelled() => {}
             () = self.base.token().cancelled() => {}
         }
     }
 
-    /// Along the road: the door, what is in hand, the cursors, the store. False: something did not end in time.
+    /// Along the road: the listeners, what is in hand, the cursors, the store. False: something did not end in time.
     pub async fn stop(self) -> bool {
-        let door = self.door.stop(DOOR_DEADLINE + Duration::from_millis(500)).await;
+        let listeners = self.listeners.stop(LISTENERS_DEADLINE + Duration::from_millis(500)).await;
         let delivery = self.delivery.stop(DELIVERY_DEADLINE).await;
         if let Some(inside) = self.inside.as_ref().filter(|_| delivery) {
             inside.supervisor.stopped().await;
@@ -234,7 +234,7 @@ impl Running {
             inside.store.close(CLOSE_DEADLINE).await;
         }
         let base = self.base.stop(CLOSE_DEADLINE).await;
-        door && delivery && base && queue.is_ok()
+        listeners && delivery && base && queue.is_ok()
     }
 
     /// None: this process only receives.

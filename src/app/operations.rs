@@ -35,8 +35,8 @@ const LOOK_SERVES: Duration = Duration::from_secs(1);
 /// Of a sink that somebody paused and did not say why.
 const NO_REASON: &str = "no reason was given";
 
-/// Who looks on asks the store four times a second.
-const LOOKERS_ON_MAX: usize = 16;
+/// Open event streams: each asks the store four times a second.
+const STREAMS_MAX: usize = 16;
 
 /// The API of this process, and the work on a timer that looks at what is behind it.
 pub(super) fn behind(
@@ -52,20 +52,20 @@ pub(super) fn behind(
     let (queue, parts) = (queue.clone(), Parts::default());
     let Some(Inside { store, supervisor, .. }) = inside else {
         tasks.spawn("upkeep", gauges::upkeep(exporter.clone(), tasks.token().clone()));
-        return Arc::new(Doorkeeper { present, queue, clock, exporter, parts });
+        return Arc::new(ReceiverOnly { present, queue, clock, exporter, parts });
     };
     let explainer = Explainer { store: store.clone(), queue, supervisor: supervisor.clone() };
-    let (stop, lookers_on) = (tasks.token().clone(), Arc::new(Semaphore::new(LOOKERS_ON_MAX)));
-    let backstage = Arc::new(Backstage { explainer, clock, exporter, present, roles, parts, stop, lookers_on });
-    tasks.spawn("gauges", gauges::keep(backstage.clone(), tasks.token().clone()));
+    let (stop, stream_permits) = (tasks.token().clone(), Arc::new(Semaphore::new(STREAMS_MAX)));
+    let service = Arc::new(AdminService { explainer, clock, exporter, present, roles, parts, stop, stream_permits });
+    tasks.spawn("gauges", gauges::keep(service.clone(), tasks.token().clone()));
     if roles.scheduler {
-        tasks.spawn("expiry", gauges::expire(backstage.clone(), tasks.token().clone()));
+        tasks.spawn("expiry", gauges::expire(service.clone(), tasks.token().clone()));
     }
-    if roles.console { backstage } else { Arc::new(Closed(backstage)) }
+    if roles.console { service } else { Arc::new(WithoutConsole(service)) }
 }
 
 /// A process that only receives.
-struct Doorkeeper {
+struct ReceiverOnly {
     present: Present,
     queue: Arc<dyn Queue>,
     clock: Clock,
@@ -74,7 +74,7 @@ struct Doorkeeper {
 }
 
 #[async_trait]
-impl Operations for Doorkeeper {
+impl Operations for ReceiverOnly {
     async fn metrics(&self) -> String {
         self.exporter.render()
     }
@@ -86,10 +86,10 @@ impl Operations for Doorkeeper {
 }
 
 /// A process without a console answers only what every process does.
-struct Closed(Arc<Backstage>);
+struct WithoutConsole(Arc<AdminService>);
 
 #[async_trait]
-impl Operations for Closed {
+impl Operations for WithoutConsole {
     async fn metrics(&self) -> String {
         self.0.metrics().await
     }
@@ -141,7 +141,7 @@ impl Parts {
     }
 }
 
-pub(super) struct Backstage {
+pub(super) struct AdminService {
     pub(super) explainer: Explainer,
     pub(super) clock: Clock,
     pub(super) exporter: Exporter,
@@ -150,12 +150,12 @@ pub(super) struct Backstage {
     parts: Parts,
     /// Streams end with it.
     stop: CancellationToken,
-    lookers_on: Arc<Semaphore>,
+    stream_permits: Arc<Semaphore>,
 }
 
 pub(super) type Outcome<T> = Result<T, OperationError>;
 
-impl Backstage {
+impl AdminService {
     /// What was accepted before somebody looks is seen, if the archive takes it within a moment.
     async fn catch_up(&self) {
         let until = Instant::now() + CATCH_UP;
@@ -245,7 +245,7 @@ impl Backstage {
 }
 
 #[async_trait]
-impl Operations for Backstage {
+impl Operations for AdminService {
     async fn metrics(&self) -> String {
         self.exporter.render()
     }
@@ -271,8 +271,8 @@ impl Operations for Backstage {
     }
 
     async fn tail(&self, which: EventQuery, after: Option<i64>) -> Outcome<BoxStream<'static, (i64, EventRow)>> {
-        let place = self.lookers_on.clone().try_acquire_owned();
-        let place = place.map_err(|_| OperationError::Unavailable(format!("{LOOKERS_ON_MAX} look on already")))?;
+        let place = self.stream_permits.clone().try_acquire_owned();
+        let place = place.map_err(|_| OperationError::Unavailable(format!("{STREAMS_MAX} look on already")))?;
         events::tail(self, &which, after, self.stop.clone(), place).await
     }
 

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::{Changes, Config, Draft, Problems};
 use crate::deliver::{Change, Delivery, Reserved};
 use crate::queue::Queue;
-use crate::receive::{Door, Tls};
+use crate::receive::{Receiver, Tls};
 use crate::telemetry;
 
 /// Why the previous configuration stays active.
@@ -36,7 +36,7 @@ pub enum NotReloaded {
 /// What a reload exchanges.
 pub(super) struct Live {
     pub(super) revision: watch::Sender<Arc<Revision>>,
-    pub(super) door: Door,
+    pub(super) receiver: Receiver,
     pub(super) tls: Option<Tls>,
     pub(super) auth: Arc<AdminAuth>,
     pub(super) queue: Arc<dyn Queue>,
@@ -93,7 +93,7 @@ impl Live {
         }
         self.renew_certificate()?;
         // From here on nothing fails and nobody waits.
-        self.door.exchange(revision::sources(&next.config), &next.config.receiver);
+        self.receiver.exchange(revision::sources(&next.config), &next.config.receiver);
         self.auth.replace(tokens, &next.config.admin.hosts);
         if let Some(inside) = inside {
             let delivery = Delivery { jiras: next.jiras.clone(), settings: next.config.deliver.clone(), ..inside.delivery.clone() };

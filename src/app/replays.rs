@@ -3,19 +3,19 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::names;
-use super::operations::{Backstage, Outcome, unavailable};
+use super::operations::{AdminService, Outcome, unavailable};
 use crate::api::{OperationError, ReplayOrder, ReplayView, ReplayedSink};
 use crate::deliver::PauseState;
 use crate::setting::SinkName;
 use crate::store::{Replay, ReplayLane, ReplayState};
 
-pub(super) async fn order(backstage: &Backstage, order: &ReplayOrder) -> Outcome<ReplayView> {
-    let now = backstage.clock.now();
+pub(super) async fn order(service: &AdminService, order: &ReplayOrder) -> Outcome<ReplayView> {
+    let now = service.clock.now();
     let until = order.until.unwrap_or(now).min(now);
     if order.since > until {
         return Err(OperationError::Wrong(format!("`since` is {}, which is after `until`: {until}", order.since)));
     }
-    let sinks = sinks(backstage, order)?;
+    let sinks = sinks(service, order)?;
     let replay = Replay {
         id: Replay::new_id(),
         generation: 0,
@@ -26,34 +26,34 @@ pub(super) async fn order(backstage: &Backstage, order: &ReplayOrder) -> Outcome
         ordered_at: now,
     };
     let id = replay.id.clone();
-    backstage.explainer.store.order_replay(replay, order.again, sinks).await.map_err(unavailable)?;
+    service.explainer.store.order_replay(replay, order.again, sinks).await.map_err(unavailable)?;
     tracing::info!(replay = %id, "replay `{id}` was ordered");
-    show(backstage, &id).await
+    show(service, &id).await
 }
 
-pub(super) async fn list(backstage: &Backstage, limit: usize) -> Outcome<Vec<ReplayView>> {
+pub(super) async fn list(service: &AdminService, limit: usize) -> Outcome<Vec<ReplayView>> {
     let mut views = Vec::new();
-    for replay in backstage.explainer.store.replays(limit).await.map_err(unavailable)? {
-        views.push(view(backstage, replay).await?);
+    for replay in service.explainer.store.replays(limit).await.map_err(unavailable)? {
+        views.push(view(service, replay).await?);
     }
     Ok(views)
 }
 
-pub(super) async fn show(backstage: &Backstage, id: &str) -> Outcome<ReplayView> {
-    let replay = backstage.explainer.store.replay(id).await.map_err(unavailable)?;
+pub(super) async fn show(service: &AdminService, id: &str) -> Outcome<ReplayView> {
+    let replay = service.explainer.store.replay(id).await.map_err(unavailable)?;
     let replay = replay.ok_or_else(|| OperationError::NotFound(format!("no replay has the id `{id}`")))?;
-    view(backstage, replay).await
+    view(service, replay).await
 }
 
-pub(super) async fn stop(backstage: &Backstage, id: &str) -> Outcome<ReplayView> {
-    show(backstage, id).await?;
-    backstage.explainer.store.stop_replay(id).await.map_err(unavailable)?;
-    show(backstage, id).await
+pub(super) async fn stop(service: &AdminService, id: &str) -> Outcome<ReplayView> {
+    show(service, id).await?;
+    service.explainer.store.stop_replay(id).await.map_err(unavailable)?;
+    show(service, id).await
 }
 
 /// The sinks concerned: the one that is named, those of the rule that is named, or all.
-fn sinks(backstage: &Backstage, order: &ReplayOrder) -> Outcome<Vec<SinkName>> {
-    let revision = backstage.present.borrow();
+fn sinks(service: &AdminService, order: &ReplayOrder) -> Outcome<Vec<SinkName>> {
+    let revision = service.present.borrow();
     let mut sinks: Vec<SinkName> = revision.config.sinks.iter().map(|sink| sink.name.clone()).collect();
     if let Some(name) = &order.sink {
         sinks.retain(|sink| sink.as_str() == name);
@@ -72,10 +72,10 @@ fn sinks(backstage: &Backstage, order: &ReplayOrder) -> Outcome<Vec<SinkName>> {
     Ok(sinks)
 }
 
-async fn view(backstage: &Backstage, replay: Replay) -> Outcome<ReplayView> {
-    let lanes = backstage.explainer.store.replay_lanes(&replay.id).await.map_err(unavailable)?;
+async fn view(service: &AdminService, replay: Replay) -> Outcome<ReplayView> {
+    let lanes = service.explainer.store.replay_lanes(&replay.id).await.map_err(unavailable)?;
     let mut paused: HashMap<SinkName, String> = HashMap::new();
-    for (sink, state) in backstage.explainer.supervisor.states() {
+    for (sink, state) in service.explainer.supervisor.states() {
         if let PauseState::Paused(reason) = state {
             paused.insert(sink.clone(), reason);
         }

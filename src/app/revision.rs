@@ -41,7 +41,7 @@ pub(super) fn jiras(config: &Config, before: Option<(&Jiras, &Changes)>) -> anyh
     Ok(Arc::new(jiras))
 }
 
-/// The connections as the door knows them.
+/// The connections as the receiver knows them.
 pub(super) fn sources(config: &Config) -> Vec<Source> {
     let source = |connection: &Connection| Source {
         connection: connection.name.clone(),

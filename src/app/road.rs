@@ -32,7 +32,7 @@ pub(super) async fn connect(config: &Config, share: watch::Receiver<Share>) -> R
     })
 }
 
-/// The events of a webhook as the door made them.
+/// The events of a webhook as the receiver made them.
 pub fn renew(came: &Came<'_>, body: &[u8]) -> Vec<Event> {
     let Delivered { identifier, retry, flow, .. } = came.delivered;
     normalize(&Received {

@@ -1,12 +1,12 @@
 //! What sinks in shadow mode would have sent, as the API shows it.
 
-use super::operations::{Backstage, Outcome, unavailable};
+use super::operations::{AdminService, Outcome, unavailable};
 use crate::api::{OperationError, Page, ShadowQuery, ShadowView};
 use crate::setting::SinkName;
 use crate::store::{ShadowFilter, ShadowRow};
 
 pub(super) async fn page(
-    backstage: &Backstage,
+    service: &AdminService,
     sink: &SinkName,
     which: &ShadowQuery,
     cursor: Option<&str>,
@@ -15,7 +15,7 @@ pub(super) async fn page(
     let wrong = |_| OperationError::Wrong("`cursor` is not one that this service gave".into());
     let after: Option<i64> = cursor.map(str::parse).transpose().map_err(wrong)?;
     let filter = ShadowFilter { since: which.since, until: which.until };
-    let rows = backstage.explainer.store.shadows(sink, &filter, after, limit).await.map_err(unavailable)?;
+    let rows = service.explainer.store.shadows(sink, &filter, after, limit).await.map_err(unavailable)?;
     let next = rows.last().filter(|_| rows.len() == limit).map(|(number, _)| number.to_string());
     let rows = rows.into_iter().map(|(_, row)| view(row)).collect::<Outcome<_>>()?;
     Ok(Page { rows, next })

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::fold::Folds;
-use super::recent::Recent;
+use super::recent::RecentIds;
+use super::twins::TwinFilter;
 use super::verify::{Credentials, NotProven, Verified, Verifier};
 use crate::clock::Clock;
 use crate::event::{Detail, Envelope, Event, EventId, Kind, ToMarkdown};
@@ -22,7 +22,7 @@ const LARGE: usize = 256 * 1024;
 /// Jira gives up after twenty or thirty seconds; what is stored after that collapses with the repeat.
 const PUBLISH_LIMIT: Duration = Duration::from_secs(10);
 
-/// A connection as the door knows it.
+/// A connection as the receiver knows it.
 pub struct Source {
     pub connection: ConnectionName,
     pub base_url: BaseUrl,
@@ -59,13 +59,13 @@ pub(crate) struct Admission {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) clock: Clock,
     pub(crate) to_markdown: ToMarkdown,
-    recent: Recent,
-    folds: Folds,
+    recent: RecentIds,
+    twins: TwinFilter,
 }
 
 impl Admission {
     pub(crate) fn new(queue: Arc<dyn Queue>, clock: Clock, to_markdown: ToMarkdown) -> Self {
-        Self { queue, clock, to_markdown, recent: Recent::default(), folds: Folds::default() }
+        Self { queue, clock, to_markdown, recent: RecentIds::default(), twins: TwinFilter::default() }
     }
 
     /// The ids of the body's events, in the order of publication, once they would survive a crash.
@@ -115,7 +115,7 @@ impl Admission {
     ) -> Result<Vec<EventId>, NotAdmitted> {
         let ids: Vec<EventId> = events.iter().map(|event| event.id.clone()).collect();
         if let [event] = events.as_slice()
-            && let Some(twin) = self.folds.twin_of(event, &body)
+            && let Some(twin) = self.twins.twin_of(event, &body)
         {
             telemetry::duplicate(event.connection.as_str());
             return Ok(vec![twin]);
@@ -142,7 +142,7 @@ impl Admission {
         self.recent.remember(&ids);
         for envelope in &envelopes {
             let event = &envelope.event;
-            self.folds.remember(event, &body);
+            self.twins.remember(event, &body);
             known.metrics.event(event.kind().as_str());
             known.metrics.receipt_delay(event.data.received_at.since(event.data.occurred_at));
         }

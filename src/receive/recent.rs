@@ -9,7 +9,7 @@ use crate::event::EventId;
 const REMEMBERED: usize = 65_536;
 
 #[derive(Default)]
-pub(crate) struct Recent {
+pub(crate) struct RecentIds {
     inner: Mutex<Inner>,
 }
 
@@ -19,7 +19,7 @@ struct Inner {
     order: VecDeque<EventId>,
 }
 
-impl Recent {
+impl RecentIds {
     pub(crate) fn contains_all<'a>(&self, mut ids: impl Iterator<Item = &'a EventId>) -> bool {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         ids.all(|id| inner.known.contains(id))
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn the_oldest_are_forgotten() {
-        let recent = Recent::default();
+        let recent = RecentIds::default();
         let id = |number: usize| EventId::known(&format!("acme:issue:{number}:created"));
         for number in 0..=REMEMBERED {
             recent.remember(&[id(number)]);

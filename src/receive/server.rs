@@ -48,38 +48,38 @@ const HEADER_MAX: usize = 256;
 
 /// Everything behind the receiver's listener.
 #[derive(Clone)]
-pub struct Door(Arc<Inside>);
+pub struct Receiver(Arc<Shared>);
 
-struct Inside {
-    now: RwLock<Now>,
+struct Shared {
+    current: RwLock<Current>,
     admission: Arc<Admission>,
     settings: Settings,
     budget: Budget,
 }
 
-impl Inside {
-    fn now(&self, connection: &str) -> (Option<Arc<Known>>, Arc<Origins>) {
-        let now = self.now.read().unwrap_or_else(PoisonError::into_inner);
-        (now.sources.get(connection).cloned(), now.origins.clone())
+impl Shared {
+    fn current(&self, connection: &str) -> (Option<Arc<Known>>, Arc<Origins>) {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        (current.sources.get(connection).cloned(), current.origins.clone())
     }
 }
 
 /// What a reload exchanges.
-struct Now {
+struct Current {
     sources: BTreeMap<ConnectionName, Arc<Known>>,
     origins: Arc<Origins>,
 }
 
-impl Now {
+impl Current {
     fn new(sources: Vec<Source>, settings: &Settings) -> Self {
         Self { sources: sources.into_iter().map(known).collect(), origins: Arc::new(Origins::of(settings)) }
     }
 }
 
-impl Door {
+impl Receiver {
     pub fn new(sources: Vec<Source>, queue: Arc<dyn Queue>, clock: Clock, to_markdown: ToMarkdown, settings: Settings) -> Self {
-        Self(Arc::new(Inside {
-            now: RwLock::new(Now::new(sources, &settings)),
+        Self(Arc::new(Shared {
+            current: RwLock::new(Current::new(sources, &settings)),
             admission: Arc::new(Admission::new(queue, clock, to_markdown)),
             budget: Budget::new(settings.bytes_in_flight),
             settings,
@@ -88,7 +88,7 @@ impl Door {
 
     /// From now on these connections with these proofs, and these addresses; what is in hand ends as it began.
     pub fn exchange(&self, sources: Vec<Source>, settings: &Settings) {
-        *self.0.now.write().unwrap_or_else(PoisonError::into_inner) = Now::new(sources, settings);
+        *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = Current::new(sources, settings);
     }
 }
 
@@ -106,37 +106,37 @@ struct Accepted {
     event_ids: Vec<EventId>,
 }
 
-pub fn router(door: Door) -> Router {
+pub fn router(receiver: Receiver) -> Router {
     Router::new()
         .route("/hooks/{connection}", post(hook).fallback(wrong_method))
         .route("/hooks/{connection}/{token}", post(hook_with_token).fallback(wrong_method))
         .fallback(|| async { refuse(StatusCode::NOT_FOUND, "nothing is here") })
-        .with_state(door)
+        .with_state(receiver)
 }
 
 /// Serves until the token fires, then finishes what is in hand within the deadline. With `tls` nothing else than that.
 pub async fn serve(
     listener: std::net::TcpListener,
-    door: Door,
+    receiver: Receiver,
     tls: Option<Tls>,
     stop: CancellationToken,
     deadline: Duration,
 ) -> std::io::Result<()> {
-    let places = Places::new(door.0.settings.connections_max);
+    let places = Places::new(receiver.0.settings.connections_max);
     match tls {
         // A place first: who only shakes hands takes one too.
         Some(tls) => {
-            let secured = RustlsAcceptor::new(tls.config).handshake_timeout(door.0.settings.header_timeout.0).acceptor(places);
-            serve_by(secured, listener, door, stop, deadline).await
+            let secured = RustlsAcceptor::new(tls.config).handshake_timeout(receiver.0.settings.header_timeout.0).acceptor(places);
+            serve_by(secured, listener, receiver, stop, deadline).await
         }
-        None => serve_by(places, listener, door, stop, deadline).await,
+        None => serve_by(places, listener, receiver, stop, deadline).await,
     }
 }
 
 async fn serve_by<A>(
     acceptor: A,
     listener: std::net::TcpListener,
-    door: Door,
+    receiver: Receiver,
     stop: CancellationToken,
     deadline: Duration,
 ) -> std::io::Result<()>
@@ -152,7 +152,7 @@ where
 {
     listener.set_nonblocking(true)?;
     let handle = axum_server::Handle::new();
-    let header_timeout = door.0.settings.header_timeout.0;
+    let header_timeout = receiver.0.settings.header_timeout.0;
     let mut server = axum_server::from_tcp(listener)?.acceptor(acceptor).handle(handle.clone()).http1_only();
     server
         .http_builder()
@@ -161,7 +161,7 @@ where
         .header_read_timeout(header_timeout)
         .ignore_invalid_headers(true)
         .max_buf_size(READ_BUFFER);
-    let serving = server.serve(router(door).into_make_service_with_connect_info::<SocketAddr>());
+    let serving = server.serve(router(receiver).into_make_service_with_connect_info::<SocketAddr>());
     tokio::pin!(serving);
     tokio::select! {
         ended = &mut serving => ended,
@@ -172,16 +172,20 @@ where
     }
 }
 
-async fn hook(State(door): State<Door>, Path(connection): Path<String>, request: Request<Body>) -> Response {
-    answer(&door.0, &connection, None, request).await
+async fn hook(State(receiver): State<Receiver>, Path(connection): Path<String>, request: Request<Body>) -> Response {
+    answer(&receiver.0, &connection, None, request).await
 }
 
-async fn hook_with_token(State(door): State<Door>, Path((connection, token)): Path<(String, String)>, request: Request<Body>) -> Response {
-    answer(&door.0, &connection, Some(token), request).await
+async fn hook_with_token(
+    State(receiver): State<Receiver>,
+    Path((connection, token)): Path<(String, String)>,
+    request: Request<Body>,
+) -> Response {
+    answer(&receiver.0, &connection, Some(token), request).await
 }
 
-async fn wrong_method(State(door): State<Door>, Path(place): Path<BTreeMap<String, String>>) -> Response {
-    if let Some(known) = place.get("connection").and_then(|connection| door.0.now(connection).0) {
+async fn wrong_method(State(receiver): State<Receiver>, Path(place): Path<BTreeMap<String, String>>) -> Response {
+    if let Some(known) = place.get("connection").and_then(|connection| receiver.0.current(connection).0) {
         known.metrics.request("refused");
     }
     refuse(StatusCode::METHOD_NOT_ALLOWED, "send it with POST")
@@ -201,8 +205,8 @@ impl Drop for Counting<'_> {
     }
 }
 
-async fn answer(door: &Inside, connection: &str, token: Option<String>, request: Request<Body>) -> Response {
-    let (known, origins) = door.now(connection);
+async fn answer(receiver: &Shared, connection: &str, token: Option<String>, request: Request<Body>) -> Response {
+    let (known, origins) = receiver.current(connection);
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let may_send = origins.may_send(peer, request.headers());
     let Some(known) = known else {
@@ -211,13 +215,19 @@ async fn answer(door: &Inside, connection: &str, token: Option<String>, request:
     let mut counting = Counting { known: &known, started: Instant::now(), outcome: "too_slow" };
     let span = Span::receive(known.source.connection.as_str());
     let (outcome, response) =
-        if may_send { take(door, &known, token, request, &span).await } else { turned_away(&known.source, NotProven::Address) };
+        if may_send { take(receiver, &known, token, request, &span).await } else { turned_away(&known.source, NotProven::Address) };
     counting.outcome = outcome;
     span.answered(response.status().as_u16());
     response
 }
 
-async fn take(door: &Inside, known: &Arc<Known>, token: Option<String>, request: Request<Body>, span: &Span) -> (&'static str, Response) {
+async fn take(
+    receiver: &Shared,
+    known: &Arc<Known>,
+    token: Option<String>,
+    request: Request<Body>,
+    span: &Span,
+) -> (&'static str, Response) {
     let (source, metrics) = (&known.source, &known.metrics);
     let (parts, body) = request.into_parts();
     let claim = claim(&parts.headers, token);
@@ -226,15 +236,15 @@ async fn take(door: &Inside, known: &Arc<Known>, token: Option<String>, request:
         return turned_away(source, why);
     }
     let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
-    let held = match body::read(body, announced, door.settings.max_body, door.settings.body_timeout.0, &door.budget).await {
+    let held = match body::read(body, announced, receiver.settings.max_body, receiver.settings.body_timeout.0, &receiver.budget).await {
         Ok(held) => held,
         Err(err) => return not_read(&err, source),
     };
-    match door.admission.admit(known, held.bytes.clone(), claim, span).await {
+    match receiver.admission.admit(known, held.bytes.clone(), claim, span).await {
         Ok(ids) => {
             span.events(ids.len());
             metrics.body(held.bytes.len());
-            metrics.received(door.admission.clock.now().ms());
+            metrics.received(receiver.admission.clock.now().ms());
             ("accepted", Json(Accepted { event_ids: ids }).into_response())
         }
         Err(NotAdmitted::NotProven(why)) => not_proven(source, why),
@@ -314,12 +324,12 @@ mod tests {
     use crate::queue::memory::Memory;
     use crate::setting::Secret;
 
-    fn door() -> Door {
+    fn receiver() -> Receiver {
         let proof = Proof { secrets: vec![Secret::new("hush")], token: Some(Secret::new("token")), basic: None };
         let base_url = "https://acme.example".parse().expect("a base URL");
         let source = Source { connection: "acme".parse().expect("a name"), base_url, verifier: Verifier::new(&proof) };
         let queue = Arc::new(Memory::new(LaneCount::default(), 1));
-        Door::new(vec![source], queue, Clock::system(), |_: Markup<'_>| String::new(), Settings::default())
+        Receiver::new(vec![source], queue, Clock::system(), |_: Markup<'_>| String::new(), Settings::default())
     }
 
     fn request(method: &str, token: &str, signature: Option<&str>, body: Body) -> Request<Body> {
@@ -343,7 +353,7 @@ mod tests {
             ("token", Some("nonsense"), 401),
             ("token", Some(formed.as_str()), 408),
         ] {
-            let answer = router(door()).oneshot(request("POST", token, signature, unsent())).await.expect("an answer");
+            let answer = router(receiver()).oneshot(request("POST", token, signature, unsent())).await.expect("an answer");
             assert_eq!(answer.status().as_u16(), status, "{token} {signature:?}");
             assert_eq!(answer.headers().get(header::CONNECTION).map(|value| value.as_bytes()), Some(b"close".as_slice()), "{token}");
         }
@@ -352,7 +362,7 @@ mod tests {
     #[tokio::test]
     async fn another_method_is_refused() {
         for method in ["GET", "HEAD", "PUT"] {
-            let answer = router(door()).oneshot(request(method, "token", None, Body::empty())).await.expect("an answer");
+            let answer = router(receiver()).oneshot(request(method, "token", None, Body::empty())).await.expect("an answer");
             assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED, "{method}");
         }
     }

@@ -1,4 +1,4 @@
-//! What a user may set of the door: `[receiver]`, and `webhook` of a connection.
+//! What a user may set of the receiver: `[receiver]`, and `webhook` of a connection.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -76,7 +76,7 @@ pub struct BasicSettings {
     pub password: SecretSource,
 }
 
-/// The one word that opens the door to everybody: it must be written out.
+/// The one word that lets everybody in: it must be written out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NoProof {

@@ -17,7 +17,7 @@ const WITHIN: Duration = Duration::from_secs(120);
 const REMEMBERED: usize = 4_096;
 
 #[derive(Default)]
-pub(crate) struct Folds {
+pub(crate) struct TwinFilter {
     latest: Mutex<HashMap<String, Latest>>,
 }
 
@@ -28,7 +28,7 @@ struct Latest {
     at: Instant,
 }
 
-impl Folds {
+impl TwinFilter {
     /// The id of the event that this one repeats.
     pub(crate) fn twin_of(&self, event: &Event, body: &[u8]) -> Option<EventId> {
         let place = place(event)?;
@@ -110,9 +110,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_name_that_goes_back_is_no_twin_however_many_are_remembered() {
-        let folds = Folds::default();
-        let twin = |(event, body): &(Event, String)| folds.twin_of(event, body.as_bytes());
-        let remember = |(event, body): &(Event, String)| folds.remember(event, body.as_bytes());
+        let twins = TwinFilter::default();
+        let twin = |(event, body): &(Event, String)| twins.twin_of(event, body.as_bytes());
+        let remember = |(event, body): &(Event, String)| twins.remember(event, body.as_bytes());
         let first = told(1, "A", 1);
         remember(&first);
         for sprint in 2..=REMEMBERED {
