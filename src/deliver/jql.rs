@@ -26,7 +26,7 @@ const NO_AUTH: &str = "Jira cannot be asked: the connection has no `auth`";
 #[derive(Debug)]
 pub(crate) struct Jql {
     text: Arc<str>,
-    /// Whether it was warned that Jira does not take it.
+    /// Whether a warning was given that Jira does not take it.
     is_warned: AtomicBool,
 }
 

@@ -111,7 +111,7 @@ impl LaneWorker {
         };
         let _claim = self.shared.claims.clone().take(items.iter().map(|item| item.event().id.clone())).await;
         let shared = self.shared.clone();
-        let _turn = shared.begin_turn().await;
+        let _turn = shared.lock_if_careful().await;
         self.held.clear();
         self.decide_again(&lane, &mut items).await;
         items.truncate(items.iter().position(is_undecided).unwrap_or(items.len()));

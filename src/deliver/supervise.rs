@@ -95,7 +95,7 @@ impl Shared {
     }
 
     /// Before a turn's work. After unclean starts one delivery of the whole process at a time: what then dies with it is the one.
-    pub(crate) async fn begin_turn(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+    pub(crate) async fn lock_if_careful(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
         let crash_loop = self.crash_loop.as_ref()?;
         crash_loop.work_begins().await;
         if crash_loop.is_careful() { Some(crash_loop.turn_lock.lock().await) } else { None }

@@ -1,4 +1,4 @@
-//! What a trace shows of an event at a sink: one span for each turn in which it is worked on, which goes on where the door left the
+//! What a trace shows of an event at a sink: one span for each turn in which it is worked on, which goes on where the receiver left the
 //! trace. Its outcome is the worst of its deliveries, where rules send it to several targets.
 
 use std::sync::{Mutex, PoisonError};

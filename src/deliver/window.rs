@@ -38,7 +38,7 @@ impl LaneWorker {
         self.held.clear();
         self.trace(items.iter_mut());
         let _claim = shared.claims.take(items.iter().map(|item| item.event().id.clone())).await;
-        let _turn = shared.begin_turn().await;
+        let _turn = shared.lock_if_careful().await;
         for item in items.iter_mut().filter(|item| item.decisions.is_empty()) {
             item.decisions = shared.route.decide(&Known::of(&item.envelope.event), false);
         }

@@ -14,9 +14,10 @@ use super::replay::Replays;
 use super::route::{Decision, Verdict};
 use super::supervise::Shared;
 use super::trail::Trail;
+use crate::backoff::jittered;
 use crate::event::{LaneId, PartitionKey};
 use crate::queue::{Lane, QueueError, RetryingLane, Seen};
-use crate::store::{Parked, ParkedRow, StoreError, Waiting, Write};
+use crate::store::{Parked, ParkedRow, ReplayLane, StoreError, Waiting, WaitingKey, Write};
 
 /// Between two looks at those who wait, new envelopes get their turn for this long.
 const TURN: Duration = Duration::from_millis(2);
@@ -25,6 +26,8 @@ const LONG_TURN: Duration = Duration::from_millis(200);
 const LONG_TURN_EVERY: u32 = 16;
 /// How long what cannot be read is not looked at again: it takes another version of the program.
 const UNREADABLE_FOR: Duration = Duration::from_secs(60);
+/// How long a lane sleeps at most when nothing is due.
+const IDLE: Duration = Duration::from_secs(3_600);
 /// Another process may have parked something of this lane after it was taken over, so the store is asked again.
 const RELOAD_EVERY: Duration = Duration::from_secs(60);
 /// How long a lane waits after the store could not be read.
@@ -45,7 +48,7 @@ pub(crate) struct LaneWorker {
     unreadable: HashSet<String>,
     /// No window has come yet: who had the lane before may still be at work, in another process.
     is_new: bool,
-    loaded_at: Instant,
+    reload_at: Instant,
 }
 
 /// Why a lane's work ended.
@@ -82,7 +85,7 @@ impl LaneWorker {
             drained: false,
             unreadable: HashSet::new(),
             is_new: true,
-            loaded_at: Instant::now(),
+            reload_at: Instant::now(),
         }
     }
 
@@ -131,8 +134,8 @@ impl LaneWorker {
         if orders.has_changed().unwrap_or(true) {
             orders.changed().await.map_err(|_| Ended::Stopped)?;
             self.load_waiting().await.map_err(|_| Ended::Stopped)?;
-        } else if self.loaded_at.elapsed() >= RELOAD_EVERY {
-            self.load_waiting().await.map_err(|_| Ended::Stopped)?;
+        } else if Instant::now() >= self.reload_at {
+            self.reload_waiting().await?;
         }
         let drainable = !self.waiting.is_empty() && !self.shared.pause.is_paused();
         let waiting = self.waiting.next_due().filter(|_| drainable);
@@ -148,9 +151,9 @@ impl LaneWorker {
                 Instant::now() + if self.turns.is_multiple_of(LONG_TURN_EVERY) { LONG_TURN } else { TURN }
             }
             Some(due) => due,
-            None => self.loaded_at + RELOAD_EVERY,
+            None => self.reload_at,
         };
-        let due = due.min(self.loaded_at + RELOAD_EVERY);
+        let due = due.min(self.reload_at);
         let taken = self.lane.taken();
         tokio::select! {
             biased;
@@ -252,9 +255,7 @@ impl LaneWorker {
             let (sink, lane) = (self.shared.route.name(), self.lane.id());
             match tokio::try_join!(self.shared.store.waiting_keys(sink, lane), self.shared.store.open_replays(sink, lane)) {
                 Ok((rows, open)) => {
-                    self.loaded_at = Instant::now();
-                    self.replays.load(open);
-                    self.waiting.load(rows, self.shared.clock.now());
+                    self.loaded(rows, open);
                     return Ok(());
                 }
                 Err(_) if self.shared.retired().is_cancelled() => return Err(NotWritten),
@@ -264,6 +265,33 @@ impl LaneWorker {
                 }
             }
         }
+    }
+
+    /// What cannot be read now is read the next time: nothing is known to be missing.
+    async fn reload_waiting(&mut self) -> Result<(), Ended> {
+        self.plan_reload();
+        let (sink, lane, taken) = (self.shared.route.name(), self.lane.id(), self.lane.taken());
+        let read = tokio::select! {
+            biased;
+            () = self.shared.retired().cancelled() => return Err(Ended::Stopped),
+            () = taken.cancelled() => return Err(Ended::Lost),
+            read = async { tokio::try_join!(self.shared.store.waiting_keys(sink, lane), self.shared.store.open_replays(sink, lane)) } => read,
+        };
+        if let Ok((rows, open)) = read {
+            self.loaded(rows, open);
+        }
+        Ok(())
+    }
+
+    fn loaded(&mut self, rows: Vec<WaitingKey>, open: Vec<ReplayLane>) {
+        self.plan_reload();
+        self.replays.load(open);
+        self.waiting.load(rows, self.shared.clock.now());
+    }
+
+    /// Where no other process writes to the store, this one knows who waits.
+    fn plan_reload(&mut self) {
+        self.reload_at = Instant::now() + if self.shared.store.is_shared() { jittered(RELOAD_EVERY) } else { IDLE };
     }
 
     async fn be_patient(&mut self, err: &StoreError) -> Result<(), Ended> {

@@ -1,4 +1,4 @@
-//! JSON that is carried, not understood: custom fields travel as Jira wrote them, without being parsed at the door.
+//! JSON that is carried, not understood: custom fields travel as Jira wrote them, without being parsed at the receiver.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

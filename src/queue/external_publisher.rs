@@ -15,10 +15,10 @@ pub enum ExternalPublishError {
     Unavailable(String),
     /// Only a person can mend it: nothing leaves this way until then.
     #[error("{0}")]
-    Refused(String),
+    Misconfigured(String),
     /// This event will never be taken there, others may be.
     #[error("{0}")]
-    Rejected(String),
+    EventRejected(String),
 }
 
 #[async_trait]

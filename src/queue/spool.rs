@@ -2,7 +2,7 @@
 //!
 //! For sites that never repeat a webhook. While anything of a lane waits here, all of that lane goes behind it, and while an event is on
 //! its way to the broker, later ones of its partition key wait, so order is kept; what was handed to the broker without an answer may come
-//! there twice. Full is full: then the door says 503 as without a spool.
+//! there twice. Full is full: then the receiver says 503 as without a spool.
 
 mod turns;
 
@@ -25,7 +25,7 @@ use crate::event::{Envelope, LaneCount, LaneId, PartitionKey, Position};
 use crate::setting::SinkName;
 use crate::shutdown::Tasks;
 
-/// How long the broker may take before the disk does; less than the door gives both.
+/// How long the broker may take before the disk does; less than the receiver gives both.
 const DIRECT_LIMIT: Duration = Duration::from_secs(3);
 /// Who waited so long for earlier calls of its key goes to the disk at once.
 const TURN_LIMIT: Duration = Duration::from_secs(1);

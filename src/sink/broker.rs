@@ -53,8 +53,8 @@ fn map_answer(answer: Result<(), ExternalPublishError>) -> Result<Receipt, SinkE
     match answer {
         Ok(()) => Ok(Receipt::default()),
         Err(ExternalPublishError::Unavailable(reason)) => Err(SinkError::Unavailable { scope: Scope::Sink, retry_after: None, reason }),
-        Err(ExternalPublishError::Refused(reason)) => Err(SinkError::Refused { scope: Scope::Sink, reason }),
-        Err(ExternalPublishError::Rejected(reason)) => Err(SinkError::Refused { scope: Scope::Target, reason }),
+        Err(ExternalPublishError::Misconfigured(reason)) => Err(SinkError::Refused { scope: Scope::Sink, reason }),
+        Err(ExternalPublishError::EventRejected(reason)) => Err(SinkError::Refused { scope: Scope::Target, reason }),
     }
 }
 
@@ -107,8 +107,8 @@ mod tests {
                 ExternalPublishError::Unavailable(reason()),
                 SinkError::Unavailable { scope: Scope::Sink, retry_after: None, reason: reason() },
             ),
-            (ExternalPublishError::Refused(reason()), SinkError::Refused { scope: Scope::Sink, reason: reason() }),
-            (ExternalPublishError::Rejected(reason()), SinkError::Refused { scope: Scope::Target, reason: reason() }),
+            (ExternalPublishError::Misconfigured(reason()), SinkError::Refused { scope: Scope::Sink, reason: reason() }),
+            (ExternalPublishError::EventRejected(reason()), SinkError::Refused { scope: Scope::Target, reason: reason() }),
         ] {
             assert_eq!(map_answer(Err(error)), Err(expected));
         }

@@ -58,7 +58,7 @@ impl Unit {
     }
 }
 
-/// An answer at the door takes about a millisecond, and never longer than a body may take.
+/// An answer at the receiver takes about a millisecond, and never longer than a body may take.
 const ANSWER_SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
 /// From a ping to the largest body that is taken by default.
 const BODY_BYTES: &[f64] = &[1_024.0, 4_096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 26_214_400.0];

@@ -20,7 +20,7 @@ pub(super) const ATTEMPT_RESULTS: &[&str] = &["done", "unavailable", "failed", "
 /// or something that cannot be known.
 pub(super) const GUARDS: &[&str] = &["comment", "level", "project", "unknown", "visibility"];
 
-/// What the door counts for one connection. To look a metric up costs several times what counting does, so each is looked up once, when
+/// What the receiver counts for one connection. To look a metric up costs several times what counting does, so each is looked up once, when
 /// it has its first value.
 pub struct Entrance {
     connection: String,

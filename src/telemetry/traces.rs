@@ -1,4 +1,4 @@
-//! Traces: a span for each step of an event's road, from the door to every sink; what joins them travels in the envelope.
+//! Traces: a span for each step of an event's road, from the receiver to every sink; what joins them travels in the envelope.
 //!
 //! Rooms make spans and say how they went; only the files below know OpenTelemetry. Without a collector a span is nothing: none is made,
 //! and nothing is computed or kept for it. No span holds a URL, a query, a body or an e-mail address, and no other crate makes one.
@@ -57,7 +57,7 @@ impl Span {
         Self(tracing::Span::none())
     }
 
-    /// A request at the door, with which a trace begins: what a stranger says of traces is not believed.
+    /// A request at the receiver, with which a trace begins: what a stranger says of traces is not believed.
     pub fn receive(connection: &str) -> Self {
         Self(info_span!(
             target: TARGET, parent: None, "webhook receive", otel.kind = "server", otel.status_code = Empty,

@@ -23,6 +23,7 @@ mod once;
 mod outage;
 mod outlet;
 mod reload;
+#[cfg(any(feature = "amqp", feature = "kafka"))]
 mod rolling;
 mod rules;
 mod secrets;

@@ -47,7 +47,7 @@ struct ExchangePublisher {
 impl ExternalPublisher for ExchangePublisher {
     async fn publish(&self, envelope: &Envelope) -> Result<(), ExternalPublishError> {
         let routing_key = self.destination.routing_key.clone().unwrap_or_else(|| subject(&envelope.event));
-        let message = Message::outward(envelope, routing_key.clone(), self.body_max).map_err(ExternalPublishError::Rejected)?;
+        let message = Message::outward(envelope, routing_key.clone(), self.body_max).map_err(ExternalPublishError::EventRejected)?;
         let lane = usize::from(envelope.event.partition_key.lane(LaneCount::default()).0);
         let mut slot = self.channels.get(lane).expect("a channel for each lane").lock().await;
         // Taken out, so that a publication that is given up leaves no channel behind that still owes an answer.
@@ -64,7 +64,7 @@ impl ExternalPublisher for ExchangePublisher {
             Confirmation::Ack(Some(_)) => {
                 let exchange = &self.destination.exchange;
                 let why = format!("no queue is bound to `{exchange}` for `{routing_key}`: bind one, or set `mandatory = false`");
-                Err(ExternalPublishError::Rejected(why))
+                Err(ExternalPublishError::EventRejected(why))
             }
             Confirmation::Nack(_) | Confirmation::NotRequested => {
                 Err(ExternalPublishError::Unavailable("the broker could not store it".to_owned()))
@@ -98,10 +98,10 @@ impl ExchangePublisher {
     fn map_fault(&self, fault: Fault) -> ExternalPublishError {
         match fault {
             Fault::Missing(_) => {
-                ExternalPublishError::Refused(format!("the exchange `{}` is not there: declare it", self.destination.exchange))
+                ExternalPublishError::Misconfigured(format!("the exchange `{}` is not there: declare it", self.destination.exchange))
             }
             Fault::Permanent(why) if why.contains("max size") => {
-                ExternalPublishError::Rejected(format!("the broker takes no event of this length ({why}): lower `max_message`"))
+                ExternalPublishError::EventRejected(format!("the broker takes no event of this length ({why}): lower `max_message`"))
             }
             fault => fault.into(),
         }
@@ -111,7 +111,7 @@ impl ExchangePublisher {
 impl From<Fault> for ExternalPublishError {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Permanent(why) | Fault::Missing(why) => Self::Refused(why),
+            Fault::Permanent(why) | Fault::Missing(why) => Self::Misconfigured(why),
             Fault::Transient(why) | Fault::InUse(why) => Self::Unavailable(why),
         }
     }

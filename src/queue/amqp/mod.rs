@@ -47,7 +47,7 @@ pub use settings::{Address, Broker, Settings};
 
 #[cfg(not(feature = "amqp"))]
 pub fn external_publisher(_: &Broker, _: &str, _: &Destination) -> Result<Box<dyn super::ExternalPublisher>, super::ExternalPublishError> {
-    Err(super::ExternalPublishError::Refused("this build has no RabbitMQ: build it with `--features amqp`".to_owned()))
+    Err(super::ExternalPublishError::Misconfigured("this build has no RabbitMQ: build it with `--features amqp`".to_owned()))
 }
 
 /// Where events leave to: an exchange that is there, the key they are given (none: `<entity>.<verb>.<project or _>`), and whether one

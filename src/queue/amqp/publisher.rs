@@ -5,7 +5,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -121,6 +120,7 @@ impl Publisher {
     async fn publish(&mut self, channel: &Channel, publication: Publication) {
         let Publication { messages, answer, permit } = publication;
         let exchange: ShortString = self.shared.topology.names.exchange().into();
+        let generation = self.shared.binding_generation();
         let mut waiting = Vec::new();
         let mut confirmed = Vec::new();
         for message in messages {
@@ -133,7 +133,7 @@ impl Publisher {
         let shared = Arc::clone(&self.shared);
         self.under_way.push(Box::pin(async move {
             confirmed.extend(join_all(waiting).await);
-            drop(answer.send(publish_result(&shared, confirmed).await));
+            drop(answer.send(publish_result(&shared, confirmed, generation).await));
             drop(permit);
         }));
     }
@@ -179,7 +179,8 @@ async fn confirm(channel: Channel, exchange: ShortString, message: Message, stam
     channel.basic_publish(exchange, message.routing_key, options, &message.body, properties).await?.await
 }
 
-async fn publish_result(shared: &Shared, confirmed: Vec<lapin::Result<Confirmation>>) -> Result<(), PublishError> {
+/// `generation`: that of the bindings when the messages were written.
+async fn publish_result(shared: &Shared, confirmed: Vec<lapin::Result<Confirmation>>, generation: u64) -> Result<(), PublishError> {
     let mut is_returned = false;
     for confirmation in confirmed {
         match confirmation {
@@ -190,13 +191,16 @@ async fn publish_result(shared: &Shared, confirmed: Vec<lapin::Result<Confirmati
             Err(err) => {
                 let fault = Fault::from(err);
                 if matches!(fault, Fault::Missing(_)) {
-                    shared.unbound.store(true, Ordering::Relaxed);
-                    shared.message_returned.notify_one();
+                    shared.mark_unbound();
+                    shared.rebind_needed.notify_one();
                 }
                 shared.learn_limit(&fault);
                 return Err(PublishError::Unavailable(format!("the broker did not confirm it: {fault}")));
             }
         }
+    }
+    if shared.is_unbound() || shared.binding_generation() != generation {
+        return Err(PublishError::Unavailable("bindings were missing meanwhile, so some sinks may not have it".to_owned()));
     }
     if is_returned { shared.handle_unroutable().await } else { Ok(()) }
 }

@@ -22,7 +22,7 @@ use crate::event::{Envelope, LaneCount, LaneId, Position};
 use crate::queue::{Backlog, PublishError, Queue, QueueError, Share, Subscription};
 use crate::setting::SinkName;
 
-/// What may wait for the broker, in KiB: as much as the door lets in at a time.
+/// What may wait for the broker, in KiB: as much as the receiver lets in at a time.
 const WAITING_KIB: u32 = 64 << 10;
 /// The least a publication counts, so that the channels have room for all that may wait.
 const PUBLICATION_KIB: u32 = 64;
@@ -85,6 +85,10 @@ impl Amqp {
         if self.shared.tasks.token().is_cancelled() { Err(QueueError::Unavailable(CLOSED.to_owned())) } else { Ok(()) }
     }
 
+    fn unbound(&self) -> String {
+        format!("`{}` has lost what was bound to it, which is being bound again", self.shared.topology.names.exchange())
+    }
+
     /// Whether the exchange answers, on the connection that publishes.
     async fn look(&self) -> Result<(), Fault> {
         let channel = self.shared.publishing.channel().await?;
@@ -113,9 +117,8 @@ impl Queue for Amqp {
         if let Some(why) = self.shared.publishing.blocked_reason() {
             return Err(PublishError::Unavailable(why));
         }
-        if self.shared.unbound.load(Ordering::Relaxed) {
-            let exchange = self.shared.topology.names.exchange();
-            return Err(PublishError::Unavailable(format!("`{exchange}` has lost what was bound to it, which is being bound again")));
+        if self.shared.is_unbound() {
+            return Err(PublishError::Unavailable(self.unbound()));
         }
         let body_max = self.shared.body_max.load(Ordering::Relaxed);
         let message = |envelope: &Arc<Envelope>| Message::new(envelope, lane, body_max);
@@ -165,6 +168,9 @@ impl Queue for Amqp {
         self.ensure_open()?;
         if let Some(why) = self.shared.publishing.blocked_reason() {
             return Err(QueueError::Unavailable(why));
+        }
+        if self.shared.is_unbound() {
+            return Err(QueueError::Unavailable(self.unbound()));
         }
         if let Some(why) = self.shared.full() {
             return Err(QueueError::Full(why));

@@ -1,7 +1,7 @@
 //! What all parts of the queue know: the connections, the sinks that have a place on the broker, and how much waits for them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,9 +36,10 @@ pub(super) struct Shared {
     /// The configured limit, or the broker's own, once it was met.
     pub(super) body_max: AtomicUsize,
     pub(super) tasks: Tasks,
-    /// Notified when a message came back because no queue is bound for it.
-    pub(super) message_returned: Notify,
-    pub(super) unbound: AtomicBool,
+    /// Notified when bindings were found to be missing.
+    pub(super) rebind_needed: Notify,
+    /// Odd while bindings are missing. What was published while it changed may have found some of its queues only.
+    binding_generation: AtomicU64,
     connector: Arc<Connector>,
     share: watch::Receiver<Share>,
     max_backlog: u64,
@@ -81,8 +82,8 @@ impl Shared {
             prefetch: broker.prefetch,
             body_max: AtomicUsize::new(broker.max_message.length()),
             tasks: Tasks::new(),
-            message_returned: Notify::new(),
-            unbound: AtomicBool::new(false),
+            rebind_needed: Notify::new(),
+            binding_generation: AtomicU64::new(0),
             connector,
             share,
             max_backlog: broker.max_backlog,
@@ -156,10 +157,34 @@ impl Shared {
         if lock(&self.known).sinks.is_empty() {
             return Ok(());
         }
-        self.unbound.store(true, Ordering::Relaxed);
-        self.message_returned.notify_one();
+        self.mark_unbound();
+        self.rebind_needed.notify_one();
         let exchange = self.topology.names.exchange();
         Err(PublishError::Unavailable(format!("`{exchange}` had no queue for it, though sinks have subscribed")))
+    }
+
+    pub(super) fn binding_generation(&self) -> u64 {
+        self.binding_generation.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_unbound(&self) -> bool {
+        is_odd(self.binding_generation())
+    }
+
+    /// From now on nothing is accepted until all is bound again: a message would find some queues, and be taken for stored by all.
+    pub(super) fn mark_unbound(&self) {
+        let marked = self.binding_generation.fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| (!is_odd(now)).then_some(now + 1));
+        if marked.is_ok() {
+            let exchange = self.topology.names.exchange();
+            tracing::error!(exchange, "`{exchange}` has lost what was bound to it; nothing is accepted until it is bound again");
+        }
+    }
+
+    pub(super) fn mark_bound(&self) {
+        let marked = self.binding_generation.fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| is_odd(now).then_some(now + 1));
+        if marked.is_ok() {
+            tracing::info!("`{}` is bound again, and events are accepted", self.topology.names.exchange());
+        }
     }
 
     /// A broker that takes only shorter messages says so when it refuses one: the next try fits.
@@ -174,21 +199,22 @@ impl Shared {
     /// The exchange and what all sinks are bound by.
     pub(super) async fn bind_all(&self) -> Result<(), Fault> {
         self.topology.make_exchange(&self.control).await?;
-        for sink in self.known_sinks() {
-            let channel = self.control.channel().await?;
-            match self.bind(&channel, &sink).await {
-                // Its queues are gone; the exchange is not to blame.
-                Ok(()) | Err(Fault::Missing(_)) => close(&channel).await,
-                Err(fault) => return Err(fault),
+        let mut channel = self.control.channel().await?;
+        for (sink, lane) in self.known_sinks().iter().flat_map(|sink| self.topology.lanes.lanes().map(move |lane| (sink, lane))) {
+            if self.tasks.token().is_cancelled() {
+                break;
+            }
+            match self.topology.bind_lane(&channel, sink, lane).await {
+                Ok(()) => {}
+                // The queue is gone, and the channel with it; the others are bound all the same.
+                Err(Fault::Missing(why)) if !why.contains("no exchange") => channel = self.control.channel().await?,
+                Err(fault) => {
+                    close(&channel).await;
+                    return Err(fault);
+                }
             }
         }
-        Ok(())
-    }
-
-    async fn bind(&self, channel: &lapin::Channel, sink: &SinkName) -> Result<(), Fault> {
-        for lane in self.topology.lanes.lanes() {
-            self.topology.bind_lane(channel, sink, lane).await?;
-        }
+        close(&channel).await;
         Ok(())
     }
 
@@ -269,6 +295,10 @@ impl Shared {
             Err(fault) => return Err(fault),
         })
     }
+}
+
+fn is_odd(generation: u64) -> bool {
+    generation % 2 == 1
 }
 
 /// `None`: no pump runs for this lane in this process.

@@ -27,13 +27,15 @@ impl Topology {
 
     /// True: it was not there, so nothing is bound to it.
     pub(super) async fn make_exchange(&self, connection: &BrokerConnection) -> Result<bool, Fault> {
-        let was_missing = matches!(self.look_for_exchange(&connection.channel().await?).await, Err(Fault::Missing(_)));
+        let channel = connection.channel().await?;
+        let was_missing = matches!(self.look_for_exchange(&channel).await, Err(Fault::Missing(_)));
+        close(&channel).await;
         let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
         let channel = connection.channel().await?;
         let made =
             answer(channel.exchange_declare(self.names.exchange().into(), ExchangeKind::Topic, options, FieldTable::default())).await;
-        made.map_err(|fault| not_ours(fault, "exchange", &self.names.exchange()))?;
         close(&channel).await;
+        made.map_err(|fault| not_ours(fault, "exchange", &self.names.exchange()))?;
         Ok(was_missing)
     }
 

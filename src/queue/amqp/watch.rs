@@ -1,7 +1,6 @@
 //! What is looked after all the time: the exchange and what is bound to it, how much waits, who else has a place, our share of lanes.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -13,7 +12,7 @@ use super::topology::close;
 use crate::queue::Share;
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// To read the list costs two writes, so it is read less often.
+/// The list is locked while it is read, and binding asks once for each lane of each sink: less often, then.
 const SINKS_EVERY: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(shared: Arc<Shared>, mut share: watch::Receiver<Share>) {
@@ -28,42 +27,38 @@ pub(super) async fn run(shared: Arc<Shared>, mut share: watch::Receiver<Share>) 
                 shared.all_places().iter().for_each(|place| place.owners.share(&share));
                 continue;
             }
-            () = shared.message_returned.notified() => {}
+            () = shared.rebind_needed.notified() => {}
             () = sleep_until(next_look) => {}
         }
-        if Instant::now() >= next_sinks {
+        let is_sinks_turn = Instant::now() >= next_sinks;
+        if is_sinks_turn {
             next_sinks = Instant::now() + SINKS_EVERY;
-            if let Err(fault) = refresh_sinks(&shared).await {
-                tracing::debug!("the list of sinks cannot be read, or what they are bound by: {fault}");
+            if let Err(fault) = shared.read_sinks().await {
+                tracing::debug!("the list of sinks cannot be read: {fault}");
             }
         }
-        if let Err(fault) = look(&shared).await {
-            tracing::debug!("the broker cannot be looked after: {fault}");
+        match look(&shared, is_sinks_turn).await {
+            Err(fault) if shared.is_unbound() => tracing::warn!("what is missing cannot be bound yet: {fault}"),
+            Err(fault) => tracing::debug!("the broker cannot be looked after: {fault}"),
+            Ok(()) => {}
         }
         next_look = Instant::now() + LOOK_EVERY;
     }
 }
 
-/// A single binding that somebody removed shows nowhere, because the message still finds other queues.
-async fn refresh_sinks(shared: &Shared) -> Result<(), Fault> {
-    shared.read_sinks().await?;
-    shared.bind_all().await
-}
-
-async fn look(shared: &Shared) -> Result<(), Fault> {
+/// With `rebind` also what is not known to be missing: a single binding that somebody removed shows nowhere, because a message still finds
+/// other queues.
+async fn look(shared: &Shared, rebind: bool) -> Result<(), Fault> {
     let channel = shared.control.channel().await?;
     let found = shared.topology.look_for_exchange(&channel).await;
     close(&channel).await;
-    let is_missing = matches!(found, Err(Fault::Missing(_)));
-    if is_missing || shared.unbound.load(Ordering::Relaxed) {
-        let exchange = shared.topology.names.exchange();
-        tracing::error!(exchange, "`{exchange}` has lost what was bound to it; it is bound again");
-        // Until all are bound, a message would find some queues, and be taken for stored by all.
-        shared.unbound.store(true, Ordering::Relaxed);
+    match found {
+        Err(Fault::Missing(_)) => shared.mark_unbound(),
+        found => found?,
+    }
+    if rebind || shared.is_unbound() {
         shared.bind_all().await?;
-        shared.unbound.store(false, Ordering::Relaxed);
-    } else {
-        found?;
+        shared.mark_bound();
     }
     shared.check_backlog().await
 }

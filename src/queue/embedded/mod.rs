@@ -47,7 +47,7 @@ use crate::clock::Timestamp;
 use crate::event::{Detail, Envelope, LaneCount, LaneId, Position, Renew};
 use crate::setting::SinkName;
 
-/// What may wait for the writer, in KiB: as much as the door lets in at a time.
+/// What may wait for the writer, in KiB: as much as the receiver lets in at a time.
 const WAITING_KIB: u32 = 64 << 10;
 /// The least a request counts, so that the channel has room for all that may wait.
 const REQUEST_KIB: u32 = 64;

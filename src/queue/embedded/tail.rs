@@ -32,7 +32,7 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Takes about as long as the door took with the same body.
+    /// Takes about as long as the receiver took with the same body.
     pub(super) fn whole(&self, renew: Option<Renew>) -> Arc<Envelope> {
         let renew = renew.filter(|_| self.published.renewable);
         let whole = renew.map(|renew| self.whole.get_or_init(|| Arc::new(self.published.renewed(renew))));

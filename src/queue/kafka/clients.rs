@@ -21,7 +21,7 @@ pub(super) const RECORD_OVERHEAD: usize = 40 << 10;
 pub(super) const STORED_WITHIN: Duration = Duration::from_secs(7);
 /// How long a topic that the brokers do not know may still be on its way to them.
 const TOPIC_KNOWN_WITHIN: Duration = Duration::from_secs(5);
-/// What may wait for the broker in KiB: as much as the door lets in at a time.
+/// What may wait for the broker in KiB: as much as the receiver lets in at a time.
 const WAITING_KIB: u64 = 64 << 10;
 /// What is read ahead for each lane of a sink, in KiB, besides one answer of the broker.
 const PREFETCH_KIB: u32 = 1 << 10;

@@ -59,7 +59,7 @@ impl Context {
     }
 
     /// From now on nobody polls for events: changes of the group are answered within the callback, because closing the client waits for that.
-    /// It waits just so for the answer to those that came before and are still unanswered, which this returns.
+    /// It waits likewise for the answer to those that came before and are still unanswered, which this returns.
     #[must_use]
     pub(super) fn close(&self) -> Vec<GroupEvent> {
         let mut state = self.state();

@@ -32,7 +32,7 @@ struct TopicPublisher {
 #[async_trait]
 impl ExternalPublisher for TopicPublisher {
     async fn publish(&self, envelope: &Envelope) -> Result<(), ExternalPublishError> {
-        let record = Record::outward(envelope, self.publisher.body_max()).map_err(ExternalPublishError::Rejected)?;
+        let record = Record::outward(envelope, self.publisher.body_max()).map_err(ExternalPublishError::EventRejected)?;
         let mut stored = self.publisher.publish_by_key(&record).await;
         if matches!(stored, Err(Refusal::Fault(Fault::Missing(_)))) && self.check().await.is_ok() {
             // It was made since the producer last looked, which it does seldom.
@@ -41,7 +41,7 @@ impl ExternalPublisher for TopicPublisher {
         }
         stored.map_err(|refusal| match refusal {
             Refusal::TooLarge => {
-                ExternalPublishError::Rejected(format!("`{}` takes no event of this length: lower `max_message`", self.topic))
+                ExternalPublishError::EventRejected(format!("`{}` takes no event of this length: lower `max_message`", self.topic))
             }
             Refusal::Full => ExternalPublishError::Unavailable("too much waits for the broker already".to_owned()),
             Refusal::Fault(fault) => self.map_fault(fault),
@@ -57,7 +57,7 @@ impl ExternalPublisher for TopicPublisher {
 impl TopicPublisher {
     fn map_fault(&self, fault: Fault) -> ExternalPublishError {
         match fault {
-            Fault::Missing(_) => ExternalPublishError::Refused(format!("the topic `{}` is not there: make it", self.topic)),
+            Fault::Missing(_) => ExternalPublishError::Misconfigured(format!("the topic `{}` is not there: make it", self.topic)),
             fault => fault.into(),
         }
     }
@@ -66,7 +66,7 @@ impl TopicPublisher {
 impl From<Fault> for ExternalPublishError {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Permanent(why) | Fault::Missing(why) => Self::Refused(why),
+            Fault::Permanent(why) | Fault::Missing(why) => Self::Misconfigured(why),
             Fault::Transient(why) => Self::Unavailable(why),
         }
     }

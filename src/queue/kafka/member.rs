@@ -318,7 +318,7 @@ impl Member {
     }
 }
 
-/// A client that is about to end, however that comes about: if nobody answered the last change of its group, its end would wait for ever.
+/// A client that is about to end, also by a panic: if changes of its group were heard and not looked at, its end would wait for ever.
 struct Leaving {
     consumer: Arc<KafkaConsumer>,
     context: Context,

@@ -52,7 +52,7 @@ pub use settings::{Broker, Compression, Login, Mechanism, Settings, Tls};
 
 #[cfg(not(feature = "kafka"))]
 pub fn external_publisher(_: &Broker, _: &str, _: &str) -> Result<Box<dyn super::ExternalPublisher>, super::ExternalPublishError> {
-    Err(super::ExternalPublishError::Refused("this build has no Kafka: build it with `--features kafka`".to_owned()))
+    Err(super::ExternalPublishError::Misconfigured("this build has no Kafka: build it with `--features kafka`".to_owned()))
 }
 
 /// Whether this build has Kafka.

@@ -1,4 +1,5 @@
-//! Publishing: one idempotent producer, which numbers what it sends, so that nothing is stored twice or in another order.
+//! Publishing: one idempotent producer, which numbers what it sends, so that nothing is stored twice or in another order. What
+//! is refused and sent again by its sender may come after what was sent in between.
 //!
 //! What is published together is handed over together, one publication of a lane after the other. A producer that has met an error it
 //! cannot go on from is replaced.
@@ -80,6 +81,11 @@ impl Publisher {
 
     pub(super) fn set_body_max(&self, body_max: usize) {
         self.body_max.store(body_max, Ordering::Relaxed);
+    }
+
+    /// False: it was as low before.
+    pub(super) fn lower_body_max(&self, body_max: usize) -> bool {
+        self.body_max.fetch_min(body_max, Ordering::Relaxed) > body_max
     }
 
     /// Meets the broker, and waits until the first event would not wait.

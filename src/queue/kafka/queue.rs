@@ -57,10 +57,11 @@ impl Kafka {
         let Shared { cluster, clients, names, .. } = &*self.shared;
         let before = self.publisher.body_max();
         let body_max = topic::limit(cluster, names.topic(), clients.broker()).await?;
-        // Where it cannot be read, or says the same as before, half of it is tried.
-        let body_max = if body_max < before { body_max } else { (before / 2).max(1 << 20).min(before) };
-        tracing::warn!("`{}` takes less than before: longer events travel without Jira's own body", names.topic());
-        self.publisher.set_body_max(body_max);
+        // Where it cannot be read, or says the same as before, half of it is tried; a topic that takes less than a MiB is refused anyway.
+        let body_max = if body_max < before { body_max } else { (before / 2).max(1 << 20) };
+        if self.publisher.lower_body_max(body_max) {
+            tracing::warn!("`{}` takes less than before: longer events travel without Jira's own body", names.topic());
+        }
         Ok(())
     }
 

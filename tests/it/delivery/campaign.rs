@@ -154,9 +154,9 @@ async fn disturb(world: &World, running: Running, disturbance: Disturbance, coun
 
 /// What was on its way when the sink refused may still arrive, on a busy machine after a while.
 async fn falls_silent(sink: &Scripted) -> bool {
-    for _ in 0..25 {
+    for _ in 0..10 {
         let before = sink.calls();
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(700)).await;
         if sink.calls() == before {
             return true;
         }

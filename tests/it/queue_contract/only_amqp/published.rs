@@ -169,6 +169,40 @@ async fn nobody_is_no_fault_and_a_lost_exchange_is_mended() {
     assert_eq!(ids(&take(&mut lane, 3).await), ids_of(&sent[1..]));
 }
 
+/// While the first sinks are bound again and the last is not, a message would find some queues.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_accepted_while_bindings_are_made_again_reaches_every_sink() {
+    let Some(broker) = Broker::found().await else { return };
+    let (queue, sent) = (broker.open().await.expect("opened"), events(7, 0..600));
+    for first in ["a", "b", "c", "d"] {
+        drop(queue.subscribe(&name(first)).await.expect("subscribed"));
+    }
+    let mut last = lane(&queue, "z", &sent[0]).await;
+    let deleted = async {
+        let stranger = broker.stranger().await;
+        for _ in 0..2 {
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            let exchange = format!("{}.events", broker.name).into();
+            channel(&stranger).await.exchange_delete(exchange, ExchangeDeleteOptions::default()).await.expect("deleted");
+        }
+    };
+    let published = async {
+        for event in &sent {
+            publish_at_last(&queue, event).await;
+        }
+    };
+    tokio::join!(deleted, published);
+    let (mut seen, expected) = (Vec::new(), ids_of(&sent));
+    while seen.last() != expected.last() {
+        for id in ids(&take(&mut last, 1).await) {
+            if !seen.contains(&id) {
+                seen.push(id);
+            }
+        }
+    }
+    assert_eq!(seen, expected);
+}
+
 #[tokio::test]
 async fn a_lost_exchange_is_mended_at_the_next_start_too() {
     let Some(broker) = Broker::found().await else { return };
