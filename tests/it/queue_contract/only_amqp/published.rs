@@ -173,7 +173,7 @@ async fn nobody_is_no_fault_and_a_lost_exchange_is_mended() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_accepted_while_bindings_are_made_again_reaches_every_sink() {
     let Some(broker) = Broker::found().await else { return };
-    let (queue, sent) = (broker.open().await.expect("opened"), events(7, 0..600));
+    let (queue, sent) = (broker.open().await.expect("opened"), events(7, 0..200));
     for first in ["a", "b", "c", "d"] {
         drop(queue.subscribe(&name(first)).await.expect("subscribed"));
     }
